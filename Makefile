@@ -1,0 +1,55 @@
+# One command equals CI: `make test` is all that .ci/run does.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+help:  ## show this
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+
+setup: $(STAMP)  ## build .venv from the lock file
+
+# Again only when what goes into it changed.
+$(STAMP): requirements.lock pyproject.toml
+	@python=$$(.ci/find-python) && echo "setup: $$($$python --version) at $$python" && \
+	  if ! $(BIN)/python -c "import sys; sys.exit(sys.version_info < (3, 11))" 2>/dev/null; then \
+	    rm -rf $(VENV) && $$python -m venv $(VENV); fi
+	@$(BIN)/python -m pip install --quiet --require-hashes --no-deps -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $(STAMP)
+
+demo: setup  ## the main job on real purchases, with servers of its own
+	@$(BIN)/segstream demo
+
+test: lint  ## lint, types, doctests, unit and integration tests: what CI runs
+	$(BIN)/pytest
+
+lint: setup  ## ruff, mypy, import rules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup  ## put the code into shape
+	$(BIN)/ruff check --fix-only --quiet .
+	$(BIN)/ruff format .
+
+bench: setup  ## CPU per event of one worker, on Apache Kafka and Redis
+	$(BIN)/pytest -m bench -s tests/bench
+
+# Universal: one file for Python 3.11 to 3.13 and every platform. Add ARGS=--upgrade for newer versions.
+lock: setup  ## write requirements.lock from pyproject.toml
+	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --group dev \
+	  --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make lock" \
+	  --quiet --output-file requirements.lock $(ARGS)
+
+clean:  ## remove what the targets above made
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.PHONY: help setup demo test lint format bench lock clean

@@ -1,0 +1,154 @@
+"""The definitions document: which features are counted, which segments follow from them.
+
+This describes the shape of the YAML file; the worker checks the conditions in it as well (``segstream validate``).
+
+Examples
+--------
+>>> document = DefinitionsDocument.model_validate(
+...     {
+...         "version": 1,
+...         "features": {"orders": {"op": "count", "event": "Order Completed"}},
+...         "segments": {"loyal": {"when": "orders >= 3"}},
+...     }
+... )
+>>> document.segments["loyal"].when
+'orders >= 3'
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, Literal, TypeAlias
+
+from pydantic import BaseModel, ConfigDict, Field
+
+MOST: Final = 1_000
+"""Features, traits, segments and groups a document may have, of each."""
+
+MOST_INPUTS: Final = 16
+"""Features a discovered segmentation may look at."""
+
+NAME: Final = r"^[a-z][a-z0-9_]{0,63}$"
+TRAIT: Final = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
+DURATION: Final = r"^([0-9]{1,12}(ms|s|m|h|d|w)){1,6}$"
+PATH: Final = r"^[^.\s\[\]]+(\.[^.\s\[\]]+){0,15}$"
+
+Name: TypeAlias = Annotated[str, Field(pattern=NAME, examples=["high_value"])]
+"""Small letters, digits and underscores, beginning with a letter."""
+
+TraitName: TypeAlias = Annotated[str, Field(pattern=TRAIT, examples=["country", "signedUpAt"])]
+"""The trait's name as ``identify`` events have it."""
+
+Duration: TypeAlias = Annotated[str, Field(pattern=DURATION, examples=["90s", "15m", "12h", "30d", "8w"])]
+"""A whole number and a unit: ms, s, m, h, d or w."""
+
+Path: TypeAlias = Annotated[str, Field(pattern=PATH, examples=["properties.revenue", "context.device.type"])]
+"""Where in the event's document, keys joined by dots."""
+
+Text: TypeAlias = Annotated[str, Field(max_length=2_000)]
+Words: TypeAlias = Annotated[str, Field(min_length=1, max_length=512)]
+OneOrMore: TypeAlias = Words | Annotated[tuple[Words, ...], Field(min_length=1, max_length=100)]
+Op: TypeAlias = Literal["count", "sum", "mean", "min", "max", "first", "last", "first_time", "last_time", "rate"]
+EventType: TypeAlias = Literal["identify", "track", "page", "screen", "group", "alias"]
+TraitType: TypeAlias = Literal["text", "number", "boolean", "time"]
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class FeatureDefinition(_Part):
+    """A number, time or text kept per user, from the events that are selected.
+
+    Examples
+    --------
+    >>> FeatureDefinition(op="sum", of="properties.revenue", event="Order Completed", window="365d").window
+    '365d'
+    """
+
+    op: Op = Field(description="What is kept of the selected events.", examples=["count"])
+    event: OneOrMore | None = Field(
+        None, description="Only track events of this name, or of one of these.", examples=["Order Completed"]
+    )
+    type: EventType | None = Field(None, description="Only events of this type.", examples=["page"])
+    name: OneOrMore | None = Field(None, description="Only pages or screens of this name.", examples=["Pricing"])
+    topic: OneOrMore | None = Field(None, description="Only events from this topic.", examples=["events"])
+    of: Path | None = Field(None, description="Where in the event the value is.", examples=["properties.revenue"])
+    window: Duration | None = Field(None, description="Count or sum only over so long.", examples=["30d"])
+    resolution: Duration | None = Field(
+        None, description="How finely the window slides; by default about a three-hundredth of it.", examples=["1h"]
+    )
+    half_life: Duration | None = Field(
+        None, description="After how long an event counts half in a rate.", examples=["7d"]
+    )
+    per: Duration | None = Field(None, description="The unit of time of a rate; by default a day.", examples=["1d"])
+    expose: bool = Field(default=False, description="Whether others may read it with the user's segments.")
+    description: Text | None = Field(None, description="For people.")
+
+
+class SegmentDefinition(_Part):
+    """A set of users described by a condition.
+
+    Examples
+    --------
+    >>> SegmentDefinition(when="revenue_365d >= 500", leave_when="revenue_365d < 400").min_dwell is None
+    True
+    """
+
+    when: Text = Field(description="Who enters.", examples=["orders >= 2 and since(last_order) > 60d"])
+    leave_when: Text | None = Field(
+        None, description="Who leaves; by default whoever `when` is not true for.", examples=["revenue_365d < 400"]
+    )
+    min_dwell: Duration | None = Field(None, description="How long one stays at least.", examples=["1d"])
+    label: Text | None = Field(None, description="Its name for people.", examples=["High value"])
+    description: Text | None = Field(None, description="What it means and is for.")
+    owner: Words | None = Field(None, description="Who answers for it.", examples=["crm"])
+    tags: Annotated[tuple[Words, ...], Field(max_length=100)] = Field((), description="For finding it.", strict=False)
+
+
+class GroupDefinition(_Part):
+    """Segments of which a user holds at most one: the first that applies."""
+
+    first_of: Annotated[tuple[Name, ...], Field(min_length=1, max_length=MOST)] = Field(
+        description="The segments, by precedence.", examples=[["first_time", "active", "lapsed"]], strict=False
+    )
+
+
+class DiscoveredDefinition(_Part):
+    """Segments that a model finds by itself."""
+
+    model: Literal["kmeans"] = Field(description="How they are found.")
+    clusters: Annotated[int, Field(ge=2, le=64)] = Field(description="How many at most.", examples=[6])
+    features: Annotated[tuple[Text, ...], Field(min_length=1, max_length=MOST_INPUTS)] = Field(
+        description="Numbers and durations by which users are alike.",
+        examples=[["orders", "since(last_order)"]],
+        strict=False,
+    )
+
+
+class DefinitionsDocument(_Part):
+    """A whole definitions file.
+
+    Examples
+    --------
+    >>> DefinitionsDocument.model_validate({"version": 1}).groups
+    {}
+    """
+
+    version: Literal[1] = Field(description="Of this format.")
+    features: Annotated[dict[Name, FeatureDefinition], Field(max_length=MOST)] = Field(
+        default={}, description="What is kept of the events."
+    )
+    traits: Annotated[dict[TraitName, TraitType], Field(max_length=MOST)] = Field(
+        default={},
+        description="What identify events tell of the user, by type; read as traits.<name>.",
+        examples=[{"country": "text", "age": "number"}],
+    )
+    segments: Annotated[dict[Name, SegmentDefinition], Field(max_length=MOST)] = Field(
+        default={}, description="Segments by condition."
+    )
+    groups: Annotated[dict[Name, GroupDefinition], Field(max_length=MOST)] = Field(
+        default={}, description="Segments that exclude each other; each segment in one group at most."
+    )
+    discovered: Annotated[dict[Name, DiscoveredDefinition], Field(max_length=MOST)] = Field(
+        default={}, description="Segments found by a model, called <name>.<id>."
+    )

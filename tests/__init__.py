@@ -1,0 +1,1 @@
+"""A package, so that `from tests.servers import ...` finds this one whatever else is installed."""

@@ -1,0 +1,248 @@
+"""``hold`` against brute force: every moment that could matter, tried."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from hypothesis import assume, example, given, settings
+from hypothesis import strategies as st
+
+from segstream.core.expressions import Condition, ExpressionError, compile_condition
+from segstream.core.features import FeatureSpec, build
+from segstream.core.time import DAY, HOUR, MINUTE, NEVER
+from segstream.core.types import ValueKind
+
+SPECS = {
+    "orders": FeatureSpec("count"),
+    "revenue": FeatureSpec("sum", has_of=True),
+    "last_order": FeatureSpec("last_time"),
+    "first_order": FeatureSpec("first_time"),
+    "visits_1h": FeatureSpec("count", window=HOUR, resolution=10 * MINUTE),
+    "spent_3h": FeatureSpec("sum", window=3 * HOUR, resolution=HOUR, has_of=True),
+    "visit_rate": FeatureSpec("rate", half_life=HOUR, per=HOUR),
+    "traits.country": FeatureSpec("last", has_of=True, kind=ValueKind.TEXT),
+    "traits.seen": FeatureSpec("last", has_of=True, kind=ValueKind.TIME),
+    "plan": FeatureSpec("last", has_of=True),
+}
+SCOPE = {name: (index, build(spec)) for index, (name, spec) in enumerate(SPECS.items())}
+NOON = 865987200000
+LISTED = ("traits.country", "plan")
+
+
+def states_after(events: list[tuple[str, int, Any]]) -> list[Any]:
+    """Return a user's states after ``(feature, minutes before NOON, value)`` events."""
+    states = [accumulator.zero() for _, accumulator in SCOPE.values()]
+    for number, (name, minutes, value) in enumerate(events):
+        index, accumulator = SCOPE[name]
+        states[index] = accumulator.add(states[index], NOON - minutes * MINUTE, value, f"m{number}")
+    return states
+
+
+def brute_moments(events: list[tuple[str, int, Any]]) -> list[int]:
+    """Return moments from NOON on at which anything could turn, and 1 ms to either side."""
+    ends: set[int] = {NOON, NOON + 1}
+    for name, minutes, _ in events:
+        at = NOON - minutes * MINUTE
+        spec = SPECS[name]
+        if spec.window and spec.resolution:
+            ends.add((at // spec.resolution + 1) * spec.resolution + spec.window)
+        ends.update(at + length for length in LENGTHS)
+    grid = (NOON + step * 7 * MINUTE + step for step in range(200))
+    return sorted({m + d for m in (*ends, *grid) for d in (-1, 0, 1) if m + d >= NOON})
+
+
+LENGTHS = [0, MINUTE, 30 * MINUTE, 90 * MINUTE, 2 * HOUR, 5 * HOUR, DAY]
+durations = st.sampled_from(["0s", "1m", "30m", "90m", "2h", "5h", "1d", "1500ms"])
+numbers = st.sampled_from(["0", "1", "2", "3", "0.5", "7.25", "-1"])
+comparators = st.sampled_from(["<", "<=", ">", ">="])
+any_comparator = st.sampled_from(["<", "<=", ">", ">=", "==", "!="])
+still_numbers = st.sampled_from(["orders", "revenue"])
+windows = st.sampled_from(["visits_1h", "spent_3h"])
+numeric = st.recursive(
+    numbers | still_numbers | windows,
+    lambda inner: st.builds("({} {} {})".format, inner, st.sampled_from("+-*/"), inner),
+    max_leaves=4,
+)
+still_duration = durations | st.sampled_from(
+    ["(last_order - first_order)", "(traits.seen - first_order)", "(orders * 10m)"]
+)
+ages = st.sampled_from(
+    ["since(last_order)", "since(first_order)", "since(traits.seen)", "since(first_order + 20m)"]
+)
+flowing = st.recursive(
+    ages,
+    lambda inner: st.one_of(
+        st.builds(
+            "({} {} {})".format,
+            inner,
+            st.sampled_from("+-"),
+            inner | still_duration | st.builds("visits_1h * {}".format, durations),
+        ),
+        st.builds(
+            "({} * {})".format, st.sampled_from(["2", "0.1", "1.5", "orders", "visits_1h", "(-1)"]), inner
+        ),
+        st.builds("({} / {})".format, inner, st.sampled_from(["2", "0.3", "orders", "spent_3h"])),
+    ),
+    max_leaves=3,
+)
+single = st.one_of(
+    st.builds("{} {} {}".format, ages, comparators, still_duration),
+    st.builds("{} {} {}".format, durations, comparators, ages),
+    st.builds("{} {} {}".format, windows, any_comparator, numbers),
+    st.builds("visits_1h {} [1, 3]".format, st.sampled_from(["in", "not in"])),
+    st.builds(
+        "visit_rate {} {}".format,
+        comparators,
+        st.sampled_from(["0.5", "0.01", "1", "0", "orders / 10", "revenue"]),
+    ),
+    st.builds(
+        "visit_rate * {} {} {}".format, st.sampled_from(["3", "orders", "(-0.7)"]), comparators, numbers
+    ),
+    st.builds("1.3 {} visit_rate / {}".format, comparators, st.sampled_from(["3", "0.1", "(0 - orders)"])),
+    st.builds("{} {} {}".format, flowing, comparators, flowing | still_duration),
+    st.builds("{} / 1m {} {}".format, ages, comparators, numeric),
+    st.builds("{} {} {}".format, numeric, any_comparator, numeric),
+    st.just("traits.country == 'DE'"),
+    st.just("plan != 3"),
+    st.builds("last_order {} traits.seen".format, any_comparator),
+)
+conditions = st.recursive(
+    single,
+    lambda inner: st.one_of(
+        st.builds("({} and {})".format, inner, inner),
+        st.builds("({} or {})".format, inner, inner),
+        st.builds("({} and {} or {})".format, inner, inner, inner),
+        st.builds("not ({})".format, inner),
+    ),
+    max_leaves=5,
+)
+events = st.lists(
+    st.tuples(
+        st.sampled_from([name for name in SPECS if name not in LISTED]),
+        st.integers(0, 300),
+        st.sampled_from([1, 2, 0.1, -1.5, NOON - 40 * MINUTE]),
+    )
+    | st.tuples(st.sampled_from(LISTED), st.integers(0, 300), st.sampled_from(["DE", "FR", 3])),
+    max_size=14,
+)
+
+
+def compiled(text: str) -> Condition:
+    """Compile, setting aside what is refused because it cannot be waited for."""
+    try:
+        return compile_condition(text, SCOPE)
+    except ExpressionError as error:
+        refused = ("divides by zero", "cancel", "speeds that", "instant", "nested", "both move")
+        assert any(word in error.message for word in refused), text
+        assume(False)  # noqa: FBT003 (hypothesis has it so)
+        raise
+
+
+@settings(max_examples=400, deadline=None)
+@given(conditions, events)
+@example("since(last_order) / 1m > spent_3h", [("last_order", 5, 1), ("spent_3h", 100, 120)])
+def test_until_is_never_late(text: str, happened: list[tuple[str, int, Any]]) -> None:
+    """No moment before ``until`` has another truth than now, whatever the condition."""
+    condition = compiled(text)
+    states = states_after(happened)
+    now, until = condition.hold(states, NOON)
+    assert until > NOON
+    assert now is condition.truth(states, NOON)
+    for moment in brute_moments(happened):
+        if moment >= until:
+            break
+        assert condition.truth(states, moment) is now, (text, moment - NOON, until - NOON)
+
+
+@settings(max_examples=400, deadline=None)
+@given(single, events)
+@example("since(last_order) > 90m", [("last_order", 5, 1)])
+@example("since(last_order) >= 90m", [("last_order", 90, 1)])
+@example("visit_rate * orders > 1", [("visit_rate", 1, 1)] * 6 + [("orders", 1, 1)] * 3)
+def test_a_single_comparison_turns_exactly_at_until(text: str, happened: list[tuple[str, int, Any]]) -> None:
+    """One comparison has its old truth 1 ms before ``until`` and another one at it; if never, it never turns."""
+    condition = compiled(text)
+    states = states_after(happened)
+    now, until = condition.hold(states, NOON)
+    if until == NEVER:
+        late = [*brute_moments(happened), NOON + 400 * DAY, NOON + 40_000 * DAY]
+        assert all(condition.truth(states, moment) is now for moment in late)
+    else:
+        assert condition.truth(states, until - 1) is now
+        assert condition.truth(states, until) is not now
+
+
+@settings(max_examples=150, deadline=None)
+@given(conditions, events)
+def test_following_until_from_moment_to_moment_finds_every_turn(
+    text: str, happened: list[tuple[str, int, Any]]
+) -> None:
+    """Whoever asks again at each ``until`` knows the truth at every moment."""
+    condition = compiled(text)
+    states = states_after(happened)
+    told = []
+    at = NOON
+    while at < NOON + 3 * DAY and len(told) < 500:
+        now, until = condition.hold(states, at)
+        told.append((at, now))
+        at = until
+    told.append((at, None))
+    moments = brute_moments(happened)
+    for (start, now), (end, _) in pairwise(told):
+        assert all(condition.truth(states, moment) is now for moment in moments if start <= moment < end)
+
+
+@pytest.mark.parametrize(
+    ("comparator", "turns"), [(">", HOUR + 1), (">=", HOUR), ("<=", HOUR + 1), ("<", HOUR)]
+)
+def test_an_age_turns_at_the_stated_millisecond(comparator: str, turns: int) -> None:
+    """``since(x) > c`` turns at x + c + 1 ms, ``>=`` at x + c, and their opposites with them."""
+    condition = compile_condition(f"since(last_order) {comparator} 1h", SCOPE)
+    states = states_after([("last_order", 0, None)])
+    before = comparator in {"<", "<="}
+    assert condition.hold(states, NOON) == (before, NOON + turns)
+    assert condition.hold(states, NOON + turns) == (not before, NEVER)
+
+
+def test_a_false_part_keeps_an_and_asleep_until_it_turns_itself() -> None:
+    """An ``and`` with a false part that only an event can change needs no wake-up at all."""
+    condition = compile_condition("orders >= 2 and since(last_order) > 1h", SCOPE)
+    assert condition.hold(states_after([("orders", 0, None), ("last_order", 0, None)]), NOON) == (
+        False,
+        NEVER,
+    )
+
+
+def test_two_false_parts_are_waited_for_until_the_later_one() -> None:
+    """An ``and`` stays false until the last of its false parts turns."""
+    condition = compile_condition("since(last_order) > 1h and since(first_order) > 3h", SCOPE)
+    states = states_after([("last_order", 0, None), ("first_order", 0, None)])
+    assert condition.hold(states, NOON) == (False, NOON + 3 * HOUR + 1)
+
+
+def test_two_true_parts_keep_an_or_true_until_the_later_one() -> None:
+    """An ``or`` stays true until the last of its true parts turns."""
+    condition = compile_condition("since(last_order) < 1h or since(first_order) < 3h", SCOPE)
+    states = states_after([("last_order", 0, None), ("first_order", 0, None)])
+    assert condition.hold(states, NOON) == (True, NOON + 3 * HOUR)
+
+
+def test_an_unknown_age_waits_for_an_event() -> None:
+    """Time alone never makes an unknown time known."""
+    condition = compile_condition("since(last_order) > 1h", SCOPE)
+    assert condition.hold(states_after([]), NOON) == (None, NEVER)
+
+
+def test_many_steps_of_several_windows_are_looked_at_a_piece_at_a_time() -> None:
+    """A comparison of two windows says when to ask again at the latest, so that one look stays short."""
+    spec = FeatureSpec("count", window=DAY, resolution=MINUTE)
+    scope = {"a": (0, build(spec)), "b": (1, build(spec))}
+    condition = compile_condition("a + b > -1", scope)
+    states = [accumulator.zero() for _, accumulator in scope.values()]
+    for minute in range(200):
+        states[0] = scope["a"][1].add(states[0], NOON - minute * MINUTE, None, f"{minute}")
+    now, until = condition.hold(states, NOON)
+    assert now is True
+    assert NOON < until < NEVER

@@ -1,0 +1,1 @@
+"""The only rooms that talk to Kafka and Redis, with in-memory twins of both."""

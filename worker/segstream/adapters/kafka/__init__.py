@@ -1,0 +1,1 @@
+"""Kafka: which worker owns which partition numbers, events in, changes out."""

@@ -1,0 +1,177 @@
+"""The way in: membership in the workers' group, and where reading begins."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.abc import ConsumerRebalanceListener
+from aiokafka.errors import KafkaError
+
+from segstream.adapters.kafka.assignor import NumberAssignor
+from segstream.adapters.kafka.client import KafkaSettings
+from segstream.adapters.kafka.errors import kafka_errors
+from segstream.core.time import parse_time
+from segstream.errors import PositionError
+
+_CONFIRM_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class GroupSettings:
+    """How a worker is a member of its group.
+
+    Parameters
+    ----------
+    group : str
+        Consumer group of the workers.
+    instance : str, optional
+        Makes the member static: after a restart within the session timeout it gets back what it had.
+    session_timeout_ms : int
+        A worker that does not answer for so long is taken for dead; a crash is noticed no sooner.
+    heartbeat_ms : int
+        A third of that or less, so that one lost heartbeat does no harm.
+    rebalance_timeout_ms : int
+        How long the others wait for this member to let go of its partitions.
+    max_poll_interval_ms : int
+        A worker that does not ask for records for so long leaves the group.
+    """
+
+    group: str = "segstream"
+    instance: str | None = None
+    session_timeout_ms: int = 10_000
+    heartbeat_ms: int = 3_000
+    rebalance_timeout_ms: int = 60_000
+    max_poll_interval_ms: int = 300_000
+
+
+def make_consumer(
+    settings: KafkaSettings,
+    group: GroupSettings,
+    topics: Sequence[str],
+    listener: ConsumerRebalanceListener,
+    assignor: NumberAssignor | None = None,
+) -> AIOKafkaConsumer:
+    """Return a consumer that will, once started, share the partition numbers of ``topics`` with its group.
+
+    Parameters
+    ----------
+    settings : KafkaSettings
+        How to connect.
+    group : GroupSettings
+        Which group, and with what patience.
+    topics : sequence of str
+        Input topics.
+    listener : ConsumerRebalanceListener
+        Told of every rebalance: all partitions are revoked, then the new ones assigned, also where they are the same.
+        It may take its time when they are revoked (heartbeats go on, up to ``rebalance_timeout_ms``), but not when
+        they are assigned: until it returns there are no heartbeats. What it raises is only logged.
+    assignor : NumberAssignor, optional
+        This consumer's own.
+
+    Notes
+    -----
+    Call it with the event loop running. A position must be sought for each assigned partition before its first
+    fetch: ``auto_offset_reset`` is ``none``.
+    """
+    consumer = AIOKafkaConsumer(
+        **settings.consumer_kwargs("worker"),
+        group_id=group.group,
+        group_instance_id=group.instance,
+        session_timeout_ms=group.session_timeout_ms,
+        heartbeat_interval_ms=group.heartbeat_ms,
+        rebalance_timeout_ms=group.rebalance_timeout_ms,
+        max_poll_interval_ms=group.max_poll_interval_ms,
+        partition_assignment_strategy=[assignor or NumberAssignor()],
+    )
+    consumer.subscribe(list(topics), listener=listener)
+    return consumer
+
+
+async def starting_offset(
+    consumer: AIOKafkaConsumer, there: TopicPartition, applied: int | None, committed: int | None, start_from: str
+) -> int:
+    """Return the offset at which to go on.
+
+    Parameters
+    ----------
+    consumer : AIOKafkaConsumer
+        Started; ``there`` need not be assigned to it.
+    there : TopicPartition
+        Which log.
+    applied : int or None
+        Highest offset applied, as the state says; None when the state knows nothing of this topic.
+    committed : int or None
+        The group's committed offset; give None for a topic new to a partition that has state.
+    start_from : str
+        For a log read for the first time: ``earliest``, ``latest``, or a time, from which on records count.
+
+    Raises
+    ------
+    PositionError
+        State and log do not fit together.
+    ServerError
+        Kafka does not answer.
+
+    Notes
+    -----
+    The last offset that a `read_committed` consumer may see counts as the end.
+    """
+    where = f"{there.topic}-{there.partition}"
+    if applied is None and committed is not None:
+        raise PositionError(
+            f"{where}: Redis holds no state, but the group has read up to offset {committed}; bring the state back, "
+            f"or `segstream reset` decides from where to read again"
+        )
+    with kafka_errors(f"find the position in {where}"):
+        beginning = (await consumer.beginning_offsets([there]))[there]
+        end = (await consumer.end_offsets([there]))[there]
+        if applied is None:
+            return await _first(consumer, there, start_from, beginning, end)
+    if applied + 1 < beginning:
+        raise PositionError(
+            f"{where}: the state goes on at offset {applied + 1}, but the log begins at {beginning}: "
+            f"{beginning - applied - 1} records were deleted unread; `segstream reset` decides from where to go on"
+        )
+    if applied + 1 > end:
+        raise PositionError(
+            f"{where}: the state goes on at offset {applied + 1}, but the log ends at {end}: it was cut off or "
+            f"created anew; `segstream reset` decides from where to go on"
+        )
+    return applied + 1
+
+
+async def confirm_membership(consumer: AIOKafkaConsumer) -> bool:
+    """Ask the group's coordinator whether this member still owns what it was given.
+
+    For a partition that is to be taken over again outside of a rebalance. False when this member was put out of the
+    group, when a rebalance is on its way, or without an answer within 5 s: then the listener will be told.
+
+    Notes
+    -----
+    A heartbeat, because it leaves the committed offsets alone; aiokafka has no public way to send one.
+    """
+    coordinator = consumer._coordinator  # noqa: SLF001
+    rejoining = coordinator._rejoin_needed_fut.done  # noqa: SLF001
+    if rejoining() or not consumer.assignment():
+        return False
+    try:
+        async with asyncio.timeout(_CONFIRM_SECONDS):
+            await coordinator.ensure_coordinator_known()
+            known = await coordinator._do_heartbeat()  # noqa: SLF001
+    except (KafkaError, TimeoutError):
+        return False
+    return bool(known) and not rejoining()
+
+
+async def _first(
+    consumer: AIOKafkaConsumer, there: TopicPartition, start_from: str, beginning: int, end: int
+) -> int:
+    if start_from == "earliest":
+        return beginning
+    if start_from == "latest":
+        return end
+    found = (await consumer.offsets_for_times({there: parse_time(start_from)}))[there]
+    return end if found is None else found.offset

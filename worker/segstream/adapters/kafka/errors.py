@@ -1,0 +1,101 @@
+"""aiokafka's exceptions, said in our words."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+
+from aiokafka.errors import (
+    ClusterAuthorizationFailedError,
+    ConsumerStoppedError,
+    GroupAuthorizationFailedError,
+    IllegalOperation,
+    InvalidProducerEpoch,
+    KafkaError,
+    ProducerFenced,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
+
+from segstream.errors import Fenced, SegstreamError, ServerError
+
+# The broker knows a later owner. It also says so after it ended a transaction for its age, with no other owner
+# about: who is fenced asks the group whether the partition is still its own, and then starts over.
+FENCED = (ProducerFenced, InvalidProducerEpoch)
+
+_REFUSED = (
+    ClusterAuthorizationFailedError,
+    GroupAuthorizationFailedError,
+    TopicAuthorizationFailedError,
+    TransactionalIdAuthorizationFailed,
+)
+
+# AssertionError: aiokafka's state machine asserts where a connection's end and our call cross.
+_DRIVER = (KafkaError, ConsumerStoppedError, IllegalOperation, TimeoutError, OSError, AssertionError)
+
+
+def translate(error: BaseException, doing: str) -> SegstreamError | None:
+    """Return what ``error`` means to us, or ``None`` when it is not Kafka's.
+
+    Parameters
+    ----------
+    error : BaseException
+        As aiokafka raised it.
+    doing : str
+        What was going on and where, with topic and partition, as in ``"publish partition 3"``.
+
+    Examples
+    --------
+    >>> translate(ProducerFenced(), "publish partition 3")
+    Fenced('publish partition 3: another worker owns it now')
+    >>> translate(KafkaError("gone"), "publish partition 3")
+    ServerError('publish partition 3: Kafka failed (KafkaError: gone); check the brokers')
+    >>> translate(ValueError(), "publish partition 3") is None
+    True
+    """
+    if any(isinstance(link, FENCED) for link in _chain(error)):
+        return Fenced(f"{doing}: another worker owns it now")
+    if not isinstance(error, _DRIVER):
+        return None
+    if isinstance(error, _REFUSED):
+        return ServerError(f"{doing}: Kafka refuses ({_words(error)}); grant this client the right to it")
+    if isinstance(error, TimeoutError):
+        return ServerError(f"{doing}: no answer from Kafka in time; check the brokers")
+    return ServerError(f"{doing}: Kafka failed ({_words(error)}); check the brokers")
+
+
+@contextlib.contextmanager
+def kafka_errors(doing: str) -> Iterator[None]:
+    """Raise our errors in place of aiokafka's.
+
+    Parameters
+    ----------
+    doing : str
+        As for `translate`.
+
+    Raises
+    ------
+    Fenced
+        The broker knows a later owner.
+    ServerError
+        Anything else that Kafka or the way to it did.
+    """
+    try:
+        yield
+    except Exception as error:
+        if (ours := translate(error, doing)) is None:
+            raise
+        raise ours from error
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield ``error`` and what it was raised from: aiokafka wraps what its sender task died of."""
+    link: BaseException | None = error
+    while link is not None:
+        yield link
+        link = link.__cause__
+
+
+def _words(error: BaseException) -> str:
+    text = " ".join(str(error).split())
+    return text if text.startswith(type(error).__name__) else f"{type(error).__name__}: {text}".rstrip(": ")

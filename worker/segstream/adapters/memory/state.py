@@ -1,0 +1,120 @@
+"""One partition's private state in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from copy import deepcopy
+from dataclasses import dataclass, field, replace
+from heapq import nsmallest
+
+from segstream.adapters.memory.server import MemoryRedis
+from segstream.core.time import NEVER
+from segstream.errors import Fenced, StateLost
+from segstream.ports import Commit, Meta, OutboxEntry, TakeOver, Told
+
+
+@dataclass(slots=True)
+class Partition:
+    """What Redis holds of a partition."""
+
+    meta: Meta = field(default_factory=Meta)
+    states: dict[str, bytes] = field(default_factory=dict)
+    timers: dict[str, int] = field(default_factory=dict)
+    outbox: dict[int, bytes] = field(default_factory=dict)
+    users: set[str] = field(default_factory=set)
+
+    def next_due(self) -> int:
+        """Return the earliest due time, ms."""
+        return min(self.timers.values(), default=NEVER)
+
+
+def partition_of(server: MemoryRedis, prefix: str, partition: int) -> Partition:
+    """Return what ``server`` holds of a partition."""
+    return server.value(f"{prefix}:{{{partition}}}", Partition)
+
+
+class MemoryStateStore:
+    """``StateStore`` for one partition, the twin of ``RedisStateStore``.
+
+    Parameters
+    ----------
+    server : MemoryRedis
+        Shared by all that talk to one Redis.
+    partition : int
+    prefix : str
+
+    Examples
+    --------
+    >>> import asyncio
+    >>> from segstream.ports import NOTHING_TOLD
+    >>> found = asyncio.run(MemoryStateStore(MemoryRedis(), 0).take_over(NOTHING_TOLD))
+    >>> found.meta.incarnation, found.meta.epoch, found.forgotten
+    (1, 1, False)
+    """
+
+    def __init__(self, server: MemoryRedis, partition: int, prefix: str = "segstream") -> None:
+        self._server, self._where, self._epoch = server, (prefix, partition), 0
+        self.durability = "in memory: ends with this process"
+        """What becomes of an acknowledged commit when the server dies, for a person."""
+        self.promised = False
+        """Whether an acknowledged commit outlives the server's memory; if not, ``durability`` is a warning."""
+
+    @property
+    def _held(self) -> Partition:
+        return partition_of(self._server, *self._where)
+
+    async def take_over(self, told: Told) -> TakeOver:
+        """Fence earlier owners, and return what is there (see ``StateStore``)."""
+        held = self._held
+        meta = held.meta
+        forgotten = (
+            meta.epoch < told.epoch
+            or meta.incarnation < told.incarnation
+            or (meta.incarnation == told.incarnation and meta.sequence < told.partition_sequence)
+        )
+        if forgotten or not meta.incarnation:
+            meta.incarnation = max(meta.incarnation, told.incarnation) + 1
+        self._epoch = meta.epoch = max(meta.epoch, told.epoch) + 1
+        outbox = [OutboxEntry(*entry) for entry in sorted(held.outbox.items())]
+        return TakeOver(deepcopy(meta), outbox, held.next_due(), forgotten)
+
+    async def load(self, users: Sequence[str]) -> list[bytes | None]:
+        """Return the states of ``users`` (see ``StateStore``)."""
+        states = self._held.states
+        return [states.get(user) for user in users]
+
+    async def commit(self, commit: Commit) -> int:
+        """Apply ``commit`` wholly, and return the earliest due time (see ``StateStore``)."""
+        held, meta = self._held, commit.meta
+        if held.meta.epoch > self._epoch:
+            raise Fenced(f"{self._where}: epoch {held.meta.epoch} has taken over; this owner stops")
+        if held.meta.epoch < self._epoch or held.meta.revision != meta.revision - 1:
+            raise StateLost(f"{self._where}: the store holds revision {held.meta.revision}; starting over from it")
+        held.meta = replace(
+            meta,
+            epoch=held.meta.epoch,
+            incarnation=held.meta.incarnation,
+            offsets={**held.meta.offsets, **meta.offsets},
+        )
+        held.states.update(commit.states)
+        held.timers.update(commit.timers)
+        for user in [user for user, due in commit.timers.items() if due >= NEVER]:
+            del held.timers[user]
+        held.users.update(commit.arrivals)
+        held.outbox.update(commit.outbox)
+        for sequence in [each for each in held.outbox if each <= commit.published]:
+            del held.outbox[sequence]
+        return held.next_due()
+
+    async def due(self, before: int, limit: int) -> list[tuple[str, int]]:
+        """Return up to ``limit`` (user, due) strictly before ``before`` (see ``StateStore``)."""
+        late = [(due, user) for user, due in self._held.timers.items() if due < before]
+        return [(user, due) for due, user in nsmallest(limit, late)]
+
+    async def users_after(self, user: str, limit: int) -> list[str]:
+        """Return up to ``limit`` known users that sort after ``user`` (see ``StateStore``)."""
+        # Text sorts as its UTF-8 does.
+        return nsmallest(limit, [each for each in self._held.users if each > user])
+
+    async def close(self) -> None:
+        """Release nothing (see ``StateStore``)."""

@@ -1,0 +1,60 @@
+-- One atomic step of a partition: all of it, or nothing and the reason.
+-- KEYS: meta, timers, outbox, users, then the key of each state.
+-- ARGV: epoch, revision expected, revision, published, and how many arguments each of these has, which follow in
+--       this order: entries (id, payload), fields of meta (name, value), states, due (time, user), undue, arrivals.
+-- Whatever Redis can refuse (memory full, replicas missing, an entry out of order) it refuses at the first write,
+-- so what adds comes before what removes.
+local meta, timers, outbox, users = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
+local found = redis.call('HMGET', meta, 'epoch', 'revision')
+local epoch, revision = tonumber(found[1] or 0), tonumber(found[2] or 0)
+if epoch > tonumber(ARGV[1]) then return {'fenced', tostring(epoch)} end
+if epoch < tonumber(ARGV[1]) or revision ~= tonumber(ARGV[2]) then
+    return {'lost', tostring(epoch), tostring(revision)}
+end
+
+-- Lua can pass about 8,000 arguments at once; half of that, and even, so that pairs stay together.
+local STEP = 4000
+local position = 10
+local function all(command, key, count)
+    local last = position + count
+    for first = position + 1, last, STEP do
+        redis.call(command, key, unpack(ARGV, first, math.min(first + STEP - 1, last)))
+    end
+    position = last
+end
+
+for _ = 1, tonumber(ARGV[5]) / 2 do
+    redis.call('XADD', outbox, ARGV[position + 1], 'e', ARGV[position + 2])
+    position = position + 2
+end
+all('HSET', meta, tonumber(ARGV[6]))
+redis.call('HSET', meta, 'revision', ARGV[3])
+
+local states = tonumber(ARGV[7])
+for first = 1, states, STEP / 2 do
+    local pairs_ = {}
+    for i = first, math.min(first + STEP / 2 - 1, states) do
+        pairs_[#pairs_ + 1] = KEYS[4 + i]
+        pairs_[#pairs_ + 1] = ARGV[position + i]
+    end
+    redis.call('MSET', unpack(pairs_))
+end
+position = position + states
+
+all('ZADD', timers, tonumber(ARGV[8]))
+all('ZREM', timers, tonumber(ARGV[9]))
+
+local arrivals = tonumber(ARGV[10])
+for first = 1, arrivals, STEP / 2 do
+    local scored = {}
+    for i = first, math.min(first + STEP / 2 - 1, arrivals) do
+        scored[#scored + 1] = '0'
+        scored[#scored + 1] = ARGV[position + i]
+    end
+    redis.call('ZADD', users, unpack(scored))
+end
+
+if tonumber(ARGV[4]) > 0 then
+    redis.call('XTRIM', outbox, 'MINID', '=', string.format('%.0f-0', tonumber(ARGV[4]) + 1))
+end
+return {'ok', redis.call('ZRANGE', timers, 0, 0, 'WITHSCORES')[2] or ''}

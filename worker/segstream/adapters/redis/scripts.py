@@ -1,0 +1,70 @@
+"""The Lua scripts, read when first used, and calls of them."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from functools import cache
+from importlib.resources import files
+from typing import NamedTuple
+
+Argument = bytes | str | int
+"""What a command may hold; text is sent as UTF-8."""
+
+
+class Script(NamedTuple):
+    """A Lua script.
+
+    Parameters
+    ----------
+    text : str
+        Its source.
+    digest : str
+        By which Redis knows it once loaded.
+    """
+
+    text: str
+    digest: str
+
+
+class Call(NamedTuple):
+    """A command for the node that holds ``key``.
+
+    Parameters
+    ----------
+    key : str
+        Decides the node.
+    command : list of bytes, str or int
+        The command's name and arguments.
+    script : Script or None
+        The one it runs.
+    """
+
+    key: str
+    command: list[Argument]
+    script: Script | None = None
+
+
+@cache
+def script(name: str) -> Script:
+    """Return the script ``lua/<name>.lua``.
+
+    Examples
+    --------
+    >>> len(script("commit").digest)
+    40
+    """
+    text = files("segstream.adapters.redis").joinpath("lua", f"{name}.lua").read_text("utf-8")
+    return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def call(name: str, keys: list[str], arguments: Iterable[Argument] = ()) -> Call:
+    """Return a call of a script on ``keys``, all of which one node must hold.
+
+    Examples
+    --------
+    >>> call("model_take_over", ["segstream:models:behaviour"]).command[2:]
+    [1, 'segstream:models:behaviour']
+    """
+    found = script(name)
+    return Call(keys[0], ["EVALSHA", found.digest, len(keys), *keys, *arguments], found)

@@ -1,0 +1,131 @@
+"""One partition's private state in Redis."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from segstream.adapters.redis.connection import Client
+from segstream.adapters.redis.keys import PartitionKeys
+from segstream.adapters.redis.nodes import DEADLINE, Nodes
+from segstream.adapters.redis.scripts import Argument, Call, call
+from segstream.core.time import NEVER
+from segstream.ports import Commit, Meta, OutboxEntry, TakeOver, Told
+
+_NUMBERS = ("incarnation", "epoch", "revision", "sequence", "clock", "partitions")
+_OFFSET = "offset:"
+
+
+class RedisStateStore:
+    """``StateStore`` for one partition; it remembers the epoch that it took the partition over with.
+
+    Parameters
+    ----------
+    client : Redis or RedisCluster
+        From ``connection.connect``; shared, and left open by ``close``.
+    partition : int
+    prefix : str
+        Stands before every key.
+    deadline : float
+        Seconds for the replicas, and for the append-only file, to confirm a write.
+    """
+
+    def __init__(
+        self, client: Client, partition: int, prefix: str = "segstream", *, deadline: float = DEADLINE
+    ) -> None:
+        self._nodes, self._keys = Nodes(client, deadline), PartitionKeys(prefix, partition)
+        self._epoch = 0
+        self.durability = "not known before the partition is taken over"
+        """What becomes of an acknowledged commit when Redis dies, for a person."""
+        self.promised = False
+        """Whether an acknowledged commit outlives Redis' memory; if not, ``durability`` is a warning."""
+
+    async def take_over(self, told: Told) -> TakeOver:
+        """Fence earlier owners, and return what is there (see ``StateStore``)."""
+        self._nodes.forget()
+        keys = [self._keys.meta, self._keys.timers, self._keys.outbox]
+        (reply,) = await self._nodes.run([call("take_over", keys, told)])
+        _, fields, entries, due, forgotten = reply
+        meta = _meta({name.decode(): value.decode() for name, value in zip(*[iter(fields)] * 2, strict=True)})
+        outbox = [OutboxEntry(int(number.partition(b"-")[0]), pair[1]) for number, pair in entries]
+        self._epoch = meta.epoch
+        for kept in await self._nodes.durability():
+            self.durability, self.promised = kept.text, kept.promised
+        return TakeOver(meta, outbox, int(due or NEVER), bool(forgotten))
+
+    async def load(self, users: Sequence[str]) -> list[bytes | None]:
+        """Return the states of ``users`` (see ``StateStore``)."""
+        if not users:
+            return []
+        prefix = self._keys.user_prefix
+        return list(await self._read("MGET", *[prefix + user for user in users]))
+
+    async def commit(self, commit: Commit) -> int:
+        """Apply ``commit`` wholly and durably, and return the earliest due time (see ``StateStore``)."""
+        keys, meta, states, prefix = self._keys, commit.meta, commit.states, self._keys.user_prefix
+        fields = _fields(meta)
+        due: list[Argument] = []
+        undue: list[Argument] = []
+        for user, at in commit.timers.items():
+            if at < NEVER:
+                due += (at, user)
+            else:
+                undue.append(user)
+        entries: list[Argument] = []
+        for sequence, payload in commit.outbox:
+            entries += (f"{sequence}-0", payload)
+        sizes = map(len, (entries, fields, states, due, undue, commit.arrivals))
+        (reply,) = await self._nodes.run(
+            [
+                call(
+                    "commit",
+                    [keys.meta, keys.timers, keys.outbox, keys.users, *[prefix + user for user in states]],
+                    [
+                        *(self._epoch, meta.revision - 1, meta.revision, commit.published, *sizes),
+                        *(*entries, *fields, *states.values(), *due, *undue, *commit.arrivals),
+                    ],
+                )
+            ]
+        )
+        return int(reply[1] or NEVER)
+
+    async def due(self, before: int, limit: int) -> list[tuple[str, int]]:
+        """Return up to ``limit`` (user, due) strictly before ``before`` (see ``StateStore``)."""
+        (reply,) = await self._nodes.run([call("due", [self._keys.timers], [before, limit])], durably=False)
+        return [(user.decode(), int(at)) for user, at in zip(*[iter(reply[1])] * 2, strict=True)]
+
+    async def users_after(self, user: str, limit: int) -> list[str]:
+        """Return up to ``limit`` known users that sort after ``user`` (see ``StateStore``)."""
+        start = f"({user}" if user else "-"
+        found = await self._read("ZRANGEBYLEX", self._keys.users, start, "+", "LIMIT", 0, limit)
+        return [each.decode() for each in found]
+
+    async def close(self) -> None:
+        """Release the connection (see ``StateStore``); the client stays open."""
+        await self._nodes.close()
+
+    async def _read(self, *command: Argument) -> Any:
+        (reply,) = await self._nodes.run([Call(self._keys.meta, list(command))], durably=False)
+        return reply
+
+
+def _fields(meta: Meta) -> list[Argument]:
+    """Return what a commit writes of the meta: neither epoch nor incarnation; the script writes the revision."""
+    fields: list[Argument] = ["sequence", meta.sequence, "clock", meta.clock, "partitions", meta.partitions]
+    fields += ("bases", meta.bases, "sweep", meta.sweep)
+    for topic, offset in meta.offsets.items():
+        fields += (_OFFSET + topic, offset)
+    return fields
+
+
+def _meta(fields: dict[str, str]) -> Meta:
+    return Meta(
+        **{name: int(fields.get(name, 0)) for name in _NUMBERS},
+        offsets={
+            name.removeprefix(_OFFSET): int(value)
+            for name, value in fields.items()
+            if name.startswith(_OFFSET)
+        },
+        bases=fields.get("bases", ""),
+        sweep=fields.get("sweep", ""),
+    )

@@ -1,0 +1,316 @@
+"""The hot path's frame: membership of the consumer group, fetching, and one runner per partition number owned."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import TYPE_CHECKING, Any
+
+import faust
+import orjson
+import structlog
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import KafkaError
+from mode import Service
+
+from segstream.adapters.kafka.consumer import confirm_membership, starting_offset
+from segstream.adapters.kafka.errors import kafka_errors
+from segstream.errors import Fenced, PositionError, SegstreamError, StateLost
+from segstream.inbox import Inbox
+from segstream.runner import Runner
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable, Collection, Mapping
+
+    from segstream.flow import Flow
+    from segstream.models.recipe import Recipe
+    from segstream.runner import Pace
+
+TICK = 1.0
+"""Seconds between two looks at new versions, the log's ends, and two acknowledgements."""
+
+INBOX_BATCHES = 4
+"""Records kept per topic and partition, in batches: enough that the next batch is there when one is done."""
+
+
+class SegmentationService(faust.Service):  # type: ignore[misc]  # faust ships no complete types
+    """Owns partition numbers and works on them.
+
+    Parameters
+    ----------
+    topics : collection of str
+        Input topics.
+    make_consumer : callable
+        Returns a consumer of the group, not started.
+    make_producer : callable
+        Returns a plain producer for samples, not started.
+    make_flow : callable
+        Returns a new flow for a partition number, with connections of its own.
+    prepare : awaitable function
+        Called once before anything is owned; raises ``SegstreamError`` if the servers do not suit.
+    refresh : awaitable function
+        Brings the library up to date; returns whether anything is new.
+    recipes : callable
+        Returns the recipes of the discovered segments in force.
+    pace : Pace
+    start_from : str
+        Where a first start begins.
+    samples_topic : str
+    replay : bool
+        Whether events' timestamps drive the clock.
+    partitions : callable
+        Returns N once ``prepare`` is done.
+    drain_timeout : float
+        Seconds for stopping.
+    """
+
+    def __init__(
+        self,
+        *,
+        topics: Collection[str],
+        make_consumer: Callable[[ConsumerRebalanceListener], AIOKafkaConsumer],
+        make_producer: Callable[[], AIOKafkaProducer],
+        make_flow: Callable[[int, int], Flow],
+        prepare: Callable[[], Awaitable[None]],
+        refresh: Callable[[], Awaitable[bool]],
+        recipes: Callable[[], Mapping[str, Recipe]],
+        pace: Pace,
+        start_from: str,
+        samples_topic: str,
+        replay: bool,
+        partitions: Callable[[], int],
+        drain_timeout: float,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._topics = tuple(topics)
+        self._make_consumer, self._make_producer, self._make_flow = make_consumer, make_producer, make_flow
+        self._prepare, self._refresh, self._recipes = prepare, refresh, recipes
+        self._pace, self._start_from, self._samples_topic, self._replay = pace, start_from, samples_topic, replay
+        self._partitions, self._drain_timeout = partitions, drain_timeout
+        self._log = structlog.get_logger("segstream")
+        self.runners: dict[int, Runner] = {}
+        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._fetching: set[TopicPartition] = set()
+        self._acknowledged: dict[TopicPartition, int] = {}
+        self.polled_at = time.monotonic()
+
+    async def on_start(self) -> None:
+        """Check the servers and join the group."""
+        await self._prepare()
+        await self._refresh()
+        self._consumer = self._make_consumer(_Listener(self))
+        with kafka_errors("join the consumer group"):
+            await self._consumer.start()
+        self._producer = self._make_producer()
+        with kafka_errors("connect a producer"):
+            await self._producer.start()
+        self._log.info("joining", topics=list(self._topics))
+
+    async def on_stop(self) -> None:
+        """Finish what is in hand, publish it, acknowledge, and leave the group, all within the drain timeout."""
+        await self.release(self._drain_timeout * 0.7)
+        for part in (self._consumer, self._producer):
+            with contextlib.suppress(KafkaError, TimeoutError, asyncio.CancelledError):
+                await asyncio.wait_for(part.stop(), self._drain_timeout * 0.15)
+        self._log.info("stopped")
+
+    # --- group membership --------------------------------------------------------------------------------------
+
+    def assigned(self, assigned: Collection[TopicPartition]) -> None:
+        """Begin to take over the partition numbers given to this worker; fetch nothing until one is ready."""
+        for there in assigned:
+            # A position of its own keeps the consumer from asking for the group's, which is only a hint.
+            self._consumer.seek(there, 0)
+        self._consumer.pause(*assigned)
+        self._fetching.clear()
+        self._acknowledged.clear()
+        numbers = sorted({there.partition for there in assigned})
+        for number in numbers:
+            topics = [there.topic for there in assigned if there.partition == number]
+            runner = Runner(number, lambda n=number: self._make_flow(n, len(numbers)), Inbox(topics), self, self._pace)
+            self.runners[number] = runner
+            self._tasks[number] = asyncio.create_task(self._run(runner), name=f"partition-{number}")
+        self._log.info("assigned", partitions=numbers)
+
+    async def _run(self, runner: Runner) -> None:
+        try:
+            await runner.run()
+        except Exception as error:
+            # Nothing is lost: what is committed stays, the rest is read again. But it would happen again, so say it.
+            self._log.exception("partition_failed", partition=runner.number)
+            await self.crash(error)
+
+    async def release(self, seconds: float) -> None:
+        """Finish and give up all partitions within ``seconds``."""
+        for runner in self.runners.values():
+            runner.stop()
+        if self._tasks:
+            _, late = await asyncio.wait(self._tasks.values(), timeout=seconds)
+            for task in late:
+                task.cancel()
+            if late:
+                self._log.warning("not_drained", partitions=len(late), seconds=seconds)
+                await asyncio.wait(late, timeout=1.0)
+        with contextlib.suppress(SegstreamError, KafkaError):
+            await self._acknowledge()
+        self.runners.clear()
+        self._tasks.clear()
+        self._fetching.clear()
+
+    async def still_owns(self, number: int) -> bool:
+        """Tell whether the group still gives the number to this worker (see ``runner.Owner``)."""
+        if self.runners.get(number) is None or not any(tp.partition == number for tp in self._consumer.assignment()):
+            return False
+        return await confirm_membership(self._consumer)
+
+    async def ready(self, runner: Runner) -> None:
+        """Fetch from where the state stands (see ``runner.Owner``)."""
+        flow = runner.flow
+        assert flow is not None
+        meta = flow.partition.meta
+        if meta.partitions != self._partitions():
+            raise PositionError(
+                f"partition {runner.number}: its state was made with {meta.partitions} partitions, the topics have "
+                f"{self._partitions()}: users would move between partitions. Restore the number of partitions, or "
+                "begin anew under another redis_prefix"
+            )
+        here = [tp for tp in self._consumer.assignment() if tp.partition == runner.number]
+        known = bool(meta.offsets)
+        for there in here:
+            with kafka_errors(f"find the position of {there.topic}-{there.partition}"):
+                committed = None if known else await self._consumer.committed(there)
+                offset = await starting_offset(
+                    self._consumer, there, meta.offsets.get(there.topic), committed, self._start_from
+                )
+            self._consumer.seek(there, offset)
+        runner.inbox.clear()
+        self._fetching.update(here)
+        self._consumer.resume(*here)
+        self._log.info(
+            "owns", partition=runner.number, epoch=meta.epoch, incarnation=meta.incarnation, offsets=dict(meta.offsets)
+        )
+
+    def lost(self, runner: Runner, error: SegstreamError) -> None:
+        """Stop fetching for a runner (see ``runner.Owner``)."""
+        here = {tp for tp in self._fetching if tp.partition == runner.number}
+        self._fetching -= here
+        self._consumer.pause(*(here & self._consumer.assignment()))
+        runner.inbox.clear()
+        expected = isinstance(error, Fenced | StateLost)
+        self._log.log(
+            20 if expected else 30,
+            "partition_interrupted",
+            partition=runner.number,
+            kind=type(error).__name__,
+            error=str(error),
+        )
+
+    # --- fetching ----------------------------------------------------------------------------------------------
+
+    @Service.task
+    async def _poll(self) -> None:
+        room = INBOX_BATCHES * self._pace.batch
+        while not self.should_stop:
+            self.polled_at = time.monotonic()
+            try:
+                fetched = await self._consumer.getmany(timeout_ms=200, max_records=self._pace.batch)
+            except KafkaError as error:
+                self._log.warning("fetch_failed", error=f"{type(error).__name__}: {error}")
+                await self.sleep(1.0)
+                continue
+            for there, records in fetched.items():
+                runner = self.runners.get(there.partition)
+                if runner is None or there not in self._fetching:
+                    continue
+                high = self._consumer.highwater(there)
+                runner.inbox.add(there.topic, records, fetched_all=high is not None and records[-1].offset + 1 >= high)
+                if runner.inbox.waiting(there.topic) >= room:
+                    self._consumer.pause(there)
+                runner.poke()
+            self._resume(room // 2)
+            if not fetched and not self._consumer.assignment():
+                await self.sleep(0.2)
+
+    def _resume(self, room: int) -> None:
+        for there in self._consumer.paused():
+            runner = self.runners.get(there.partition)
+            if runner is not None and there in self._fetching and runner.inbox.waiting(there.topic) < room:
+                self._consumer.resume(there)
+
+    # --- once a second -----------------------------------------------------------------------------------------
+
+    @Service.task
+    async def _tick(self) -> None:
+        while not self.should_stop:
+            try:
+                if await self._refresh():
+                    for runner in self.runners.values():
+                        runner.poke()
+                await self._look_at_ends()
+                await self._acknowledge()
+                await self._send_samples()
+            except (SegstreamError, KafkaError) as error:
+                self._log.warning("tick_failed", kind=type(error).__name__, error=str(error))
+            await self.sleep(TICK)
+
+    async def _look_at_ends(self) -> None:
+        """Tell each runner the moment up to which all that arrived has been fetched."""
+        here = [tp for tp in self._fetching if tp in self._consumer.assignment()]
+        if not here:
+            return
+        asked_at = time.time_ns() // 1_000_000
+        ends = await self._consumer.end_offsets(here)
+        behind = {tp.partition for tp in here if await self._consumer.position(tp) < ends[tp]}
+        for there in here:
+            runner = self.runners.get(there.partition)
+            if runner is None:
+                continue
+            if await self._consumer.position(there) >= ends[there]:
+                runner.inbox.add(there.topic, (), fetched_all=True)
+            if there.partition not in behind and not self._replay:
+                runner.known_until = asked_at
+            runner.poke()
+
+    async def _acknowledge(self) -> None:
+        """Commit the group's offsets, for lag monitors."""
+        offsets: dict[TopicPartition, int] = {}
+        for runner in self.runners.values():
+            applied = runner.flow.partition.applied if runner.flow is not None else {}
+            for topic, offset in applied.items():
+                there = TopicPartition(topic, runner.number)
+                if there in self._fetching and self._acknowledged.get(there) != offset + 1:
+                    offsets[there] = offset + 1
+        offsets = {there: offset for there, offset in offsets.items() if there in self._consumer.assignment()}
+        if offsets:
+            await self._consumer.commit(offsets)
+            self._acknowledged.update(offsets)
+
+    async def _send_samples(self) -> None:
+        """Send feature vectors to the trainer; they may be lost."""
+        recipes = self._recipes()
+        vectors: dict[str, list[list[float | None]]] = {}
+        for runner in self.runners.values():
+            if runner.flow is not None:
+                samples = runner.flow.partition.samples
+                while samples:
+                    name, vector = samples.popleft()
+                    vectors.setdefault(name, []).append(vector)
+        for name, found in vectors.items():
+            if name in recipes:
+                sample = {"model": name, "recipe": recipes[name].fingerprint, "vectors": found}
+                await self._producer.send(self._samples_topic, orjson.dumps(sample), partition=0)
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types
+    """Passes the group's decisions on."""
+
+    def __init__(self, service: SegmentationService) -> None:
+        self._service = service
+
+    async def on_partitions_revoked(self, revoked: Collection[TopicPartition]) -> None:  # noqa: ARG002
+        await self._service.release(self._service._drain_timeout * 0.7)  # noqa: SLF001
+
+    async def on_partitions_assigned(self, assigned: Collection[TopicPartition]) -> None:
+        self._service.assigned(assigned)

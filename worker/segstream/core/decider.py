@@ -1,0 +1,223 @@
+"""Decides which segments a user is in, under one basis: one version of the definitions, one snapshot of each model."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from segstream.core.changes import change_document, dwell_over, inputs_of, reasons_for
+from segstream.core.segments import Choice
+from segstream.core.time import NEVER
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from segstream.core.basis import Basis
+    from segstream.core.clusters import Snapshot
+    from segstream.core.definitions import Definitions, Discovered
+    from segstream.core.types import State
+    from segstream.core.user import User
+
+    Document = dict[str, Any]
+
+
+class Decider:
+    """Decides under one basis.
+
+    Parameters
+    ----------
+    basis : Basis
+        The versions in force.
+    definitions : Definitions
+        Those of ``basis.definitions``.
+    snapshots : mapping of str to Snapshot
+        Those of ``basis.models``; one made for other inputs than the definitions' is left aside.
+    """
+
+    __slots__ = ("_choices", "basis", "definitions", "discovered", "exposed", "zero")
+
+    def __init__(self, basis: Basis, definitions: Definitions, snapshots: Mapping[str, Snapshot]) -> None:
+        self.basis = basis
+        self.definitions = definitions
+        self.zero: tuple[State, ...] = tuple(feature.accumulator.zero() for feature in definitions.features)
+        self.exposed = tuple(feature for feature in definitions.features if feature.expose)
+        segments = {segment.name: segment for segment in definitions.segments}
+        grouped = {name: group for group in definitions.groups for name in group.segments}
+        choices: dict[str, Choice] = {}
+        for segment in definitions.segments:
+            group = grouped.get(segment.name)
+            if group is None:
+                choices[segment.name] = Choice([segment], None)
+            elif group.name not in choices:
+                choices[group.name] = Choice([segments[name] for name in group.segments], group.name)
+        self._choices = tuple(choices.values())
+        self.discovered: list[tuple[Discovered, Snapshot]] = []
+        for model in definitions.discovered:
+            snapshot = snapshots.get(model.name)
+            if snapshot is not None and snapshot.features == tuple(item.text for item in model.inputs):
+                self.discovered.append((model, snapshot))
+
+    def decide(
+        self, user: User, before: Sequence[State] | None, at: int, cause: Document, changes: list[Document]
+    ) -> None:
+        """Bring the user's memberships up to date at a moment.
+
+        Sets ``held``, ``assigned``, ``due``, ``decided_at`` and ``sequence`` of ``user``.
+
+        Parameters
+        ----------
+        user : User
+            Its ``features`` are those after the cause.
+        before : sequence of State or None
+            Feature states before the cause, for the reasons; None under another definition.
+        at : int
+            The effective moment in ms, not before the user's last decision.
+        cause : dict
+            What led to the decision, as the contract's ``cause``.
+        changes : list
+            Gets a document for each transition.
+        """
+        states, held = user.features, user.held
+        due = NEVER
+        for choice in self._choices:
+            current, since, ends = None, at, NEVER
+            for name in choice.names:
+                if name in held:
+                    current = name
+                    since, ends = held[name]
+                    break
+            target, until = choice.judge(current, states, at)
+            kept_until = 0 if current is None else since + choice.by_name[current].min_dwell
+            if target != current:
+                if at < kept_until:
+                    target, until = current, kept_until
+                else:
+                    held = self._move(user, choice, (current, target), (before, at), cause, changes)
+                    since, ends, kept_until = at, held[target][1] if target else NEVER, 0
+                    if target is not None:
+                        kept_until = at + choice.by_name[target].min_dwell
+                    _, until = choice.judge(target, states, at)
+            if target is not None:
+                until = max(until, kept_until)
+                expires = choice.ends(target, kept_until, states, until)
+                if expires != ends:
+                    held = user.held = {**held, target: (since, expires)}
+            if until < due:
+                due = until
+        if self.discovered:
+            self._assign(user, before, at, cause, changes)
+        # A moment not after this one would wake the user for ever; conditions promise later ones.
+        user.due = max(due, at + 1)
+        user.decided_at = at
+
+    def _move(
+        self,
+        user: User,
+        choice: Choice,
+        step: tuple[str | None, str | None],
+        moment: tuple[Sequence[State] | None, int],
+        cause: Document,
+        changes: list[Document],
+    ) -> dict[str, tuple[int, int]]:
+        """Leave one segment of a group and enter another: two records with the same cause."""
+        current, target = step
+        before, at = moment
+        states = user.features
+        reasons = reasons_for((choice.by_name[name] for name in step if name is not None), before, states, at)
+        if current is not None and not reasons and choice.by_name[current].min_dwell:
+            reasons = [dwell_over(choice.by_name[current])]
+        if current is not None:
+            user.held = {name: stay for name, stay in user.held.items() if name != current}
+            self._tell(user, "exited", current, choice.group, None, (at, NEVER), cause, reasons, changes)
+        if target is not None:
+            kept_until = at + choice.by_name[target].min_dwell
+            _, until = choice.judge(target, states, at)
+            expires = choice.ends(target, kept_until, states, max(until, kept_until))
+            user.held = {**user.held, target: (at, expires)}
+            self._tell(user, "entered", target, choice.group, current, (at, expires), cause, reasons, changes)
+        return user.held
+
+    def _assign(
+        self, user: User, before: Sequence[State] | None, at: int, cause: Document, changes: list[Document]
+    ) -> None:
+        for model, snapshot in self.discovered:
+            cluster = snapshot.assign([item.read(user.features, at) for item in model.inputs])
+            current = user.assigned.get(model.name)
+            if current is not None and current[0] == cluster:
+                continue
+            reasons = [
+                {
+                    "condition": f"nearest centre of {model.name} version {snapshot.number} is {cluster}",
+                    "before": None if current is None else False,
+                    "after": True,
+                    "inputs": inputs_of(model.inputs, before, user.features, at),
+                }
+            ]
+            previous = None
+            if current is not None:
+                previous = f"{model.name}.{current[0]}"
+                self.drop_assigned(user, model.name, at, cause, reasons, changes)
+            user.assigned = {**user.assigned, model.name: (cluster, at)}
+            segment = f"{model.name}.{cluster}"
+            self._tell(user, "entered", segment, model.name, previous, (at, NEVER), cause, reasons, changes)
+
+    def drop_assigned(  # noqa: PLR0913 - the parts of a change
+        self, user: User, model: str, at: int, cause: Document, reasons: list[Document], changes: list[Document]
+    ) -> None:
+        """Leave the discovered segment of ``model``."""
+        cluster, _ = user.assigned[model]
+        user.assigned = {name: stay for name, stay in user.assigned.items() if name != model}
+        self._tell(user, "exited", f"{model}.{cluster}", model, None, (at, NEVER), cause, reasons, changes)
+
+    def drop_held(self, user: User, segment: str, at: int, cause: Document, changes: list[Document]) -> None:
+        """Leave a rule segment that the definitions do not have any more, or have in another group."""
+        user.held = {name: stay for name, stay in user.held.items() if name != segment}
+        self._tell(user, "exited", segment, None, None, (at, NEVER), cause, [], changes)
+
+    def restate(self, user: User, at: int, cause: Document, changes: list[Document]) -> None:
+        """Tell the whole answer again, in one record without a segment."""
+        self._tell(user, "restated", None, None, None, (at, NEVER), cause, [], changes)
+
+    def settle(self, user: User, at: int, cause: Document, changes: list[Document]) -> None:
+        """Leave what these definitions and models do not know, before the first decision under them."""
+        kept: set[str | None] = set()
+        choice_of = {name: choice for choice in self._choices for name in choice.names}
+        for segment in list(user.held):
+            choice = choice_of.get(segment)
+            seat = None if choice is None else choice.names[0]
+            if seat is None or seat in kept:
+                self.drop_held(user, segment, at, cause, changes)
+            kept.add(seat)
+        known = {model.name for model, _ in self.discovered}
+        for model in [name for name in user.assigned if name not in known]:
+            self.drop_assigned(user, model, at, cause, [], changes)
+
+    def _tell(  # noqa: PLR0913 - the parts of a change
+        self,
+        user: User,
+        change: str,
+        segment: str | None,
+        group: str | None,
+        previous: str | None,
+        moment: tuple[int, int],
+        cause: Document,
+        reasons: list[Document],
+        changes: list[Document],
+    ) -> None:
+        at, expires = moment
+        changes.append(
+            change_document(
+                user,
+                segment=segment,
+                kind=None if segment is None else "discovered" if "." in segment else "rule",
+                group=group,
+                change=change,
+                previous=previous,
+                at=at,
+                expires=expires,
+                cause=cause,
+                reasons=reasons,
+                segments=user.segments(),
+                definitions_version=self.basis.definitions,
+                model_version=self.basis.models,
+            )
+        )

@@ -1,0 +1,224 @@
+"""YAML 1.2 text -> plain data that remembers where every part stood.
+
+``ruamel.yaml`` parses (so ``NO`` is a country and ``on`` a word); what is built from its nodes is made here, because
+nothing but mappings, lists, text, numbers and truth values is wanted, and each needs its place for the errors.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, StringMark, YAMLError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from segstream.errors import DefinitionError
+
+MAX_BYTES: Final = 1 << 20
+"""Size of a document. A thousand segments of three lines fit ten times over."""
+
+MAX_PARTS: Final = 100_000
+"""Values of a document, those repeated by an alias counted each time: no billion laughs."""
+
+MAX_DEPTH: Final = 12
+"""Levels of a document; the deepest that means something is five."""
+
+Path: TypeAlias = tuple[str | int, ...]
+
+_TAG: Final = "tag:yaml.org,2002:"
+
+
+@dataclass(slots=True)
+class Source:
+    """A parsed document.
+
+    Parameters
+    ----------
+    text, file : str
+        The document, and its name as the user gave it.
+    data : Any
+        Its content: dict, list, str, int, float, bool, None.
+    """
+
+    text: str
+    file: str
+    data: Any = None
+    mistakes: list[DefinitionError] = field(default_factory=list)
+    _values: dict[Path, Node] = field(default_factory=dict)
+    _keys: dict[Path, Node] = field(default_factory=dict)
+    _lines: list[str] = field(default_factory=list)
+
+    def mistake(self, message: str, path: Path = (), *, key: bool = False, offset: int | None = None) -> DefinitionError:
+        """Return an error at a part of the document.
+
+        Parameters
+        ----------
+        message : str
+            What is wrong.
+        path : tuple
+            Keys and indices down to the part; the nearest one above is taken where there is none.
+        key : bool
+            Point at the key instead of the value.
+        offset : int or None
+            Point at this character of the value's text.
+        """
+        while path and path not in self._values:
+            path, key = path[:-1], True
+        node = (self._keys.get(path) if key else None) or self._values.get(path)
+        if node is None:
+            return DefinitionError(message, self.file)
+        mark = node.start_mark
+        if offset is None:
+            return self._at(message, mark.line, mark.column)
+        index = _index_of(self.text, node, offset)
+        line = self.text.count("\n", 0, index)
+        return self._at(message, line, index - (self.text.rfind("\n", 0, index) + 1))
+
+    def _at(self, message: str, line: int, column: int) -> DefinitionError:
+        self._lines = self._lines or self.text.split("\n")
+        source = self._lines[line].rstrip("\r") if line < len(self._lines) else ""
+        return DefinitionError(message, self.file, line + 1, column + 1, source)
+
+
+def parse(text: str, file: str) -> Source:
+    """Parse a document; look at ``mistakes`` before ``data``.
+
+    Parameters
+    ----------
+    text : str
+        YAML 1.2, at most 1 MiB.
+    file : str
+        Its name, for the errors.
+
+    Examples
+    --------
+    >>> parse("countries: [NO, SE]", "f.yaml").data
+    {'countries': ['NO', 'SE']}
+    """
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    source = Source(text, file)
+    size = len(text.encode("utf-8", "surrogatepass"))
+    if size > MAX_BYTES:
+        source.mistakes.append(DefinitionError(f"the file has {size} bytes; at most {MAX_BYTES} are allowed", file))
+        return source
+    try:
+        node = YAML(typ="safe", pure=True).compose(text)
+    except MarkedYAMLError as error:
+        mark: StringMark | None = error.problem_mark or error.context_mark
+        message = f"not valid YAML: {error.problem or error.context}"
+        place = source._at(message, mark.line, mark.column) if mark else DefinitionError(message, file)  # noqa: SLF001 (of this module)
+        source.mistakes.append(place)
+    except RecursionError:
+        source.mistakes.append(DefinitionError(f"the file is nested too deeply; at most {MAX_DEPTH} levels", file))
+    except (YAMLError, ValueError) as error:
+        reason = " ".join(str(error).split())
+        source.mistakes.append(DefinitionError(f"not valid YAML: {reason}", file))
+    else:
+        if node is None:
+            source.mistakes.append(DefinitionError("the file is empty; begin with version: 1", file))
+        else:
+            source.data = _Builder(source).build(node, ())
+    return source
+
+
+class _Builder:
+    def __init__(self, source: Source) -> None:
+        self.source = source
+        self.parts = 0
+
+    def build(self, node: Node, path: Path) -> Any:
+        self.parts += 1
+        self.source._values[path] = node  # noqa: SLF001 (of this module)
+        if self.parts > MAX_PARTS:
+            return self._refuse(f"the file has more than {MAX_PARTS} values, aliases included", path)
+        if len(path) > MAX_DEPTH:
+            return self._refuse(f"this is nested too deeply; at most {MAX_DEPTH} levels", path)
+        match node:
+            case MappingNode():
+                return dict(self._entries(node, path))
+            case SequenceNode():
+                items = []
+                for index, item in enumerate(node.value):
+                    if self.parts > MAX_PARTS:
+                        break
+                    items.append(self.build(item, (*path, index)))
+                return items
+            case _:
+                return self._scalar(node, path)
+
+    def _entries(self, node: MappingNode, path: Path) -> Iterator[tuple[str, Any]]:
+        seen: dict[str, int] = {}
+        for key, value in node.value:
+            if self.parts > MAX_PARTS:
+                return
+            if not isinstance(key, ScalarNode):
+                self._refuse("a key must be a plain word", path)
+                continue
+            name = str(key.value)
+            there = (*path, name)
+            if name in seen:
+                self.source._values.setdefault(there, value)  # noqa: SLF001 (of this module)
+                mark = key.start_mark
+                message = f"{name!r} is already defined in line {seen[name] + 1}; give it another name or remove one"
+                self.source.mistakes.append(self.source._at(message, mark.line, mark.column))  # noqa: SLF001 (of this module)
+                continue
+            seen[name] = key.start_mark.line
+            self.source._keys[there] = key  # noqa: SLF001 (of this module)
+            yield name, self.build(value, there)
+
+    def _scalar(self, node: Node, path: Path) -> Any:
+        text, tag = str(node.value), str(node.tag)
+        try:
+            match tag.removeprefix(_TAG):
+                case "str" | "timestamp":
+                    return text
+                case "null":
+                    return None
+                case "bool":
+                    return text.lower() == "true"
+                case "int":
+                    return int(text.replace("_", ""), 10 if text.lstrip("+-")[:2].isdigit() else 0)
+                case "float":
+                    return float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
+        except ValueError:
+            return text
+        return self._refuse(f"the tag {tag} has no meaning here; remove it", path)
+
+    def _refuse(self, message: str, path: Path) -> None:
+        self.source.mistakes.append(self.source.mistake(message, path))
+
+
+_ESCAPES: Final = {"x": 4, "u": 6, "U": 10}
+
+
+def _index_of(text: str, node: Node, offset: int) -> int:
+    """Return where in the file the ``offset``-th character of a scalar's text stands.
+
+    Both are walked together: quotes double, escapes are longer than what they mean, and line breaks with their
+    indentation stand for a blank.
+    """
+    value, style = str(node.value), getattr(node, "style", None)
+    at, end = node.start_mark.index, node.end_mark.index
+    if style in {"|", ">"}:
+        at = text.index("\n", at) + 1
+    elif style:
+        at += 1
+    while at < end and text[at].isspace() and not value[:1].isspace():
+        at += 1
+    for character in value[:offset]:
+        if style == '"' and text[at] == "\\" and text[at + 1 : at + 2] != "\n":
+            at += _ESCAPES.get(text[at + 1], 2)
+        elif style == "'" and character == "'":
+            at += 2
+        elif character.isspace() and text[at] == "\n":
+            while at < end and text[at].isspace():
+                at += 1
+        else:
+            at += 1
+        at = min(at, end)
+    # A break may hide blanks before it; what is pointed at is never a blank itself.
+    while at < end - 1 and text[at].isspace() and offset < len(value):
+        at += 1
+    return at

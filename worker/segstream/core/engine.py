@@ -1,0 +1,216 @@
+"""Applies events and timers to users: the pure middle of the flow (fold, decide), whatever the batch.
+
+The same calls in the same order give the same changes: nothing here reads a clock, a server or chance.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from segstream.core.time import format_time
+from segstream.core.user import User, digest
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from segstream.core.decider import Decider
+    from segstream.core.definitions import Definitions
+    from segstream.core.events import Event, Record
+    from segstream.core.types import State
+
+    Document = dict[str, Any]
+
+
+class Touched:
+    """How a user stood before a batch first touched it.
+
+    Parameters
+    ----------
+    user : User
+        The user, as it becomes.
+    """
+
+    __slots__ = ("assigned", "due", "exposed", "held", "sequence", "user")
+
+    def __init__(self, user: User) -> None:
+        self.user = user
+        self.held = user.held
+        self.assigned = user.assigned
+        self.due = user.due
+        self.sequence = user.sequence
+        self.exposed = False
+
+    def answers_differently(self) -> bool:
+        """Tell whether what the read model says of the user has changed."""
+        user = self.user
+        return (
+            self.exposed
+            or user.sequence != self.sequence
+            or user.held is not self.held
+            or user.assigned is not self.assigned
+        )
+
+
+class Outcome:
+    """What a batch leads to.
+
+    Attributes
+    ----------
+    changes : list of dict
+        The transitions, in order.
+    touched : dict of str to Touched
+        The users whose state changed.
+    arrivals : list of str
+        Users seen for the first time.
+    samples : list of (str, list)
+        Feature vectors for the trainer, with the model's name.
+    events, repeats, wake_ups, idle_wake_ups : int
+        Events applied, repeats of a message dropped, timers fired, and those of them that changed nothing.
+    """
+
+    __slots__ = ("arrivals", "changes", "events", "idle_wake_ups", "repeats", "samples", "touched", "wake_ups")
+
+    def __init__(self) -> None:
+        self.changes: list[Document] = []
+        self.arrivals: list[str] = []
+        self.touched: dict[str, Touched] = {}
+        self.samples: list[tuple[str, list[float | None]]] = []
+        self.events = self.repeats = self.wake_ups = self.idle_wake_ups = 0
+
+
+class Engine:
+    """Applies events and timers under the bases of a partition.
+
+    Parameters
+    ----------
+    deciders : sequence of Decider
+        One for each basis in the partition's log, oldest first; the last is in force.
+    sample_every : int
+        Every how many decisions a feature vector is sampled for the models; 0 for never.
+    """
+
+    def __init__(self, deciders: Sequence[Decider], sample_every: int = 0) -> None:
+        self._deciders = {decider.basis.number: decider for decider in deciders}
+        self.current = deciders[-1]
+        self._sample_every = sample_every
+        self._until_sample = sample_every
+
+    def newcomer(self, name: str, outcome: Outcome) -> User:
+        """Return the state of a user never seen."""
+        basis = self.current.basis
+        outcome.arrivals.append(name)
+        return User(name, self.current.zero, basis.number, basis.incarnation)
+
+    def touch(self, user: User, outcome: Outcome) -> Touched:
+        """Note that the user takes part in this batch, and bring it up to the basis in force."""
+        touched = outcome.touched.get(user.name)
+        if touched is None:
+            touched = outcome.touched[user.name] = Touched(user)
+        if user.basis != self.current.basis.number:
+            self._catch_up(user, outcome)
+        return touched
+
+    def apply(self, user: User, event: Event, record: Record, clock: int, outcome: Outcome) -> None:
+        """Apply one event: first the user's own timers due before it, then the event.
+
+        Parameters
+        ----------
+        user : User
+            The event's user.
+        event : Event
+            What happened.
+        record : Record
+            Where it stands in the log.
+        clock : int
+            The partition's clock at the record, less the grace for timers, in ms.
+        outcome : Outcome
+            Collects what changes.
+        """
+        touched = self.touch(user, outcome)
+        message = digest(event.message_id)
+        if user.remembers(message):
+            outcome.repeats += 1
+            return
+        decider = self.current
+        limit = max(clock, event.at)
+        if user.due < limit:
+            self._wake(user, decider, limit, outcome)
+        user.remember(message)
+        at = max(event.at, user.decided_at)
+        before = user.features
+        features: list[State] = list(before)
+        for feature in decider.definitions.routes(event.type, event.name, record.topic):
+            accumulator, index = feature.accumulator, feature.index
+            state = accumulator.compact(features[index], at)
+            features[index] = accumulator.add(state, event.at, feature.read(event.document), event.message_id)
+            if feature.expose:
+                touched.exposed = True
+        user.features = tuple(features)
+        cause = {
+            "type": "event",
+            "message_id": event.message_id,
+            "topic": record.topic,
+            "partition": record.partition,
+            "offset": record.offset,
+        }
+        decider.decide(user, before, at, cause, outcome.changes)
+        outcome.events += 1
+        self._sample(user, at, outcome)
+
+    def wake(self, user: User, before: int, outcome: Outcome) -> None:
+        """Fire the user's timers due strictly before a moment (ms), in due order."""
+        self.touch(user, outcome)
+        self._wake(user, self.current, before, outcome)
+
+    def _wake(self, user: User, decider: Decider, before: int, outcome: Outcome) -> None:
+        while user.due < before:
+            due, told = user.due, len(outcome.changes)
+            features = user.features
+            user.features = tuple(
+                feature.accumulator.compact(state, due)
+                for feature, state in zip(decider.definitions.features, features, strict=True)
+            )
+            decider.decide(user, features, due, {"type": "timer", "due": format_time(due)}, outcome.changes)
+            outcome.wake_ups += 1
+            if len(outcome.changes) == told:
+                outcome.idle_wake_ups += 1
+            # Without these no sample would show a user long after its last event.
+            self._sample(user, due, outcome)
+
+    def _catch_up(self, user: User, outcome: Outcome) -> None:
+        """Take the user through each basis since its last decision, as of the moment that came into force."""
+        for number, decider in self._deciders.items():
+            if number <= user.basis:
+                continue
+            former = self._deciders[user.basis]
+            self._wake(user, former, decider.basis.at, outcome)
+            at = max(decider.basis.at, user.decided_at)
+            if user.incarnation != decider.basis.incarnation:
+                user.incarnation, user.sequence = decider.basis.incarnation, 0
+                decider.restate(user, at, {"type": "recovery"}, outcome.changes)
+            before: Sequence[State] | None = user.features
+            cause: Document = {"type": "model", "version": decider.basis.models}
+            if decider.basis.definitions != former.basis.definitions:
+                user.features = _carried(user.features, former.definitions, decider.definitions)
+                before = None
+                cause = {"type": "definition", "version": decider.basis.definitions}
+            decider.settle(user, at, cause, outcome.changes)
+            decider.decide(user, before, at, cause, outcome.changes)
+            user.basis = number
+
+    def _sample(self, user: User, at: int, outcome: Outcome) -> None:
+        self._until_sample -= 1
+        if self._until_sample != 0:
+            return
+        self._until_sample = self._sample_every
+        for model in self.current.definitions.discovered:
+            outcome.samples.append((model.name, [item.read(user.features, at) for item in model.inputs]))
+
+
+def _carried(states: Sequence[State], old: Definitions, new: Definitions) -> tuple[State, ...]:
+    """Return the states of the new features: kept where a feature means the same, begun anew elsewhere."""
+    kept = {feature.fingerprint: states[feature.index] for feature in old.features}
+    return tuple(
+        kept[feature.fingerprint] if feature.fingerprint in kept else feature.accumulator.zero()
+        for feature in new.features
+    )

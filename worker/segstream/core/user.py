@@ -1,0 +1,134 @@
+"""A user's state: the features told so far, the segments held, and when the answer may change next.
+
+A state is one msgpack value in Redis that opens with its schema number, so that a later version can still read it.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Final
+
+import msgpack
+
+from segstream.core.time import NEVER
+
+if TYPE_CHECKING:
+    from segstream.core.types import State
+
+SCHEMA: Final = 1
+
+RECENT_IDS: Final = 32
+"""How many message ids of a user are remembered: a repeat within the user's last 32 events is dropped."""
+
+
+class User:
+    """One user's state.
+
+    The attributes are replaced, never changed in place, so that what was read before an event stays as it was.
+
+    Parameters
+    ----------
+    name : str
+        The user's id.
+    features : tuple of State
+        States of the accumulators, in the order of the definitions' features.
+    basis : int
+        Number of the basis that the last decision rests on.
+    incarnation : int
+        The partition's incarnation that ``sequence`` counts in.
+
+    Attributes
+    ----------
+    sequence : int
+        Number of the user's last change, 0 before the first.
+    decided_at : int
+        Moment of the last decision in ms; a later decision is never before it.
+    due : int
+        When the answer may change next without an event, in ms; ``NEVER`` if it cannot.
+    held : dict of str to (int, int)
+        Rule segments held: since when, and when each ends if nothing happens (``NEVER`` when unknown or never).
+    assigned : dict of str to (str, int)
+        Discovered segments held: the cluster per model, and since when.
+    recent : tuple of int
+        Digests of the last message ids, oldest first.
+
+    Examples
+    --------
+    >>> user = User("00042", (0, None), basis=1, incarnation=1)
+    >>> user.held = {"active": (865987200001, NEVER)}
+    >>> User.decode("00042", user.encode()).held == user.held
+    True
+    """
+
+    __slots__ = (
+        "assigned", "basis", "decided_at", "due", "features", "held", "incarnation", "name", "recent", "sequence",
+    )  # fmt: skip
+
+    def __init__(self, name: str, features: tuple[State, ...], basis: int, incarnation: int) -> None:
+        self.name = name
+        self.features = features
+        self.basis = basis
+        self.incarnation = incarnation
+        self.sequence = 0
+        self.decided_at = 0
+        self.due = NEVER
+        self.held: dict[str, tuple[int, int]] = {}
+        self.assigned: dict[str, tuple[str, int]] = {}
+        self.recent: tuple[int, ...] = ()
+
+    def encode(self) -> bytes:
+        """Return the state as msgpack."""
+        packed: bytes = _pack(
+            (
+                SCHEMA, self.incarnation, self.sequence, self.basis, self.decided_at, self.due,
+                self.features, self.held, self.assigned, self.recent,
+            )
+        )  # fmt: skip
+        return packed
+
+    @classmethod
+    def decode(cls, name: str, data: bytes) -> User:
+        """Read a state written by ``encode``.
+
+        Raises
+        ------
+        ValueError
+            If the state was written by a later version of the program.
+        """
+        schema, *fields = msgpack.unpackb(data, strict_map_key=False, use_list=False)
+        if schema != SCHEMA:
+            message = f"the state of a user has schema {schema}, this program reads {SCHEMA}: update the worker"
+            raise ValueError(message)
+        user = cls.__new__(cls)
+        user.name = name
+        (
+            user.incarnation, user.sequence, user.basis, user.decided_at, user.due,
+            user.features, user.held, user.assigned, user.recent,
+        ) = fields  # fmt: skip
+        return user
+
+    def remembers(self, message: int) -> bool:
+        """Tell whether the message with this digest was among the last ``RECENT_IDS``."""
+        return message in self.recent
+
+    def remember(self, message: int) -> None:
+        """Add the digest of a message, forgetting the oldest."""
+        self.recent = (*self.recent[1 - RECENT_IDS :], message)
+
+    def segments(self) -> list[str]:
+        """Return the names of all segments held, sorted; a discovered one is ``<model>.<cluster>``."""
+        return sorted([*self.held, *(f"{name}.{cluster}" for name, (cluster, _) in self.assigned.items())])
+
+
+_pack = msgpack.Packer(use_bin_type=True, autoreset=True).pack
+
+
+def digest(message_id: str) -> int:
+    """Return 64 bits that stand for a message id.
+
+    Examples
+    --------
+    >>> digest("a") == digest("a"), digest("a") == digest("b")
+    (True, False)
+    """
+    return int.from_bytes(blake2b(message_id.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")

@@ -1,0 +1,96 @@
+"""Every error segstream raises on purpose.
+
+::
+
+    SegstreamError                what went wrong, where, and what to do, in one line
+    ├── UsageError                the command was called with something it does not take
+    ├── SettingsError             a setting has a value it may not have
+    ├── DefinitionError           the definitions file has a mistake, at a line and column
+    ├── ServerError               Kafka or Redis cannot be reached or refuses; retried while running
+    │   └── LocalServerError      a server that we should start ourselves cannot be found or does not start
+    ├── Fenced                    another worker owns the partition now; this one must stop touching it
+    ├── StateLost                 Redis does not hold the state this worker last committed
+    ├── PositionError             the stored position and the log do not fit together
+    └── LayoutError               topics are missing or not co-partitioned
+"""
+
+from __future__ import annotations
+
+
+class SegstreamError(Exception):
+    """Base of all errors raised on purpose; its text is meant for a person.
+
+    ``str(error)`` is one line that says what happened, where, and what to do.
+    """
+
+
+class UsageError(SegstreamError):
+    """A command got an argument it cannot use. Correct the call; ``--help`` has an example."""
+
+
+class SettingsError(SegstreamError):
+    """A setting is missing or has a value it may not have. Correct it; ``segstream settings`` lists all."""
+
+
+class DefinitionError(SegstreamError):
+    """The definitions have a mistake. Correct the file at the place named.
+
+    Parameters
+    ----------
+    message : str
+        What is wrong and, if one is near, the valid name.
+    file : str
+        The name of the file as the user gave it.
+    line, column : int
+        Position, both counted from 1; 0 when the file as a whole is meant.
+    source : str
+        The line of the file, shown with a caret under ``column``.
+
+    Examples
+    --------
+    >>> error = DefinitionError("unknown feature 'orderz'; did you mean 'orders'?", "shop.yaml", 7, 24)
+    >>> str(error)
+    "shop.yaml:7:24: unknown feature 'orderz'; did you mean 'orders'?"
+    """
+
+    def __init__(self, message: str, file: str = "<definitions>", line: int = 0, column: int = 0, source: str = "") -> None:
+        self.message, self.file, self.line, self.column, self.source = message, file, line, column, source
+        place = f"{file}:{line}:{column}" if line else file
+        super().__init__(f"{place}: {message}")
+
+    def excerpt(self) -> str:
+        """Return the faulty line with a caret under the place, or an empty string.
+
+        Examples
+        --------
+        >>> print(DefinitionError("unknown", "f", 1, 3, "a: b").excerpt())
+        a: b
+          ^
+        """
+        if not self.source:
+            return ""
+        return f"{self.source}\n{' ' * (self.column - 1)}^"
+
+
+class ServerError(SegstreamError):
+    """Kafka or Redis cannot be reached or refuses. While running it is retried with backoff; check the server."""
+
+
+class LocalServerError(ServerError):
+    """A server of our own cannot be found or does not start. Install what the message names, or read its output."""
+
+
+class Fenced(SegstreamError):
+    """Another worker has taken the partition over. Nothing to do: this worker stops writing to it and rejoins."""
+
+
+class StateLost(SegstreamError):
+    """Redis lost its tail, or the reply to a commit was lost. Nothing to do: the partition starts over from Redis."""
+
+
+class PositionError(SegstreamError):
+    """The position in Redis and the log in Kafka do not fit. ``segstream reset`` decides from where to go on."""
+
+
+class LayoutError(SegstreamError):
+    """Topics are missing, or have another number of partitions than expected. ``segstream topics`` creates them."""

@@ -1,0 +1,220 @@
+"""The way of an event through the worker, for one partition number.
+
+1. **decode**   bytes become validated events; bad ones become dead letters, with the reason
+2. **load**     states of users not in the cache, in one round trip to Redis
+3. **fold**     the event becomes features
+4. **decide**   features and models become memberships, and a moment until when they hold
+5. **commit**   states, timers, position and outbox in one atomic script in Redis, fenced
+6. **publish**  the outbox goes to the topics in one Kafka transaction, fenced, then to the read model
+7. **ack**      Kafka's offsets follow, as a hint for lag monitors: Redis holds the true position
+
+Timers that fall due and users to be swept enter at step 2, as a cause without a record.
+"""
+
+from __future__ import annotations
+
+from itertools import islice
+from typing import TYPE_CHECKING, Final
+
+from segstream.core.engine import Outcome
+from segstream.core.events import Rejected, dead_letter, misplaced
+from segstream.core.time import NEVER
+from segstream.incoming import Reading, read
+from segstream.outbox import Parcel
+from segstream.ports import Told
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from segstream.core.events import Event, Record
+    from segstream.core.user import User
+    from segstream.partition import Partition
+    from segstream.ports import Publisher, ReadModel
+
+SLICE: Final = 500
+"""Users per slice of a wave of timers or of a sweep: some 50 ms of work between two batches of events."""
+
+MAX_KEY: Final = 512
+"""Bytes of a bad record's key that its dead letter is keyed by: as long as an id may be. The letter has all of it."""
+
+
+class Flow:
+    """One partition number, from the records to what is told of them.
+
+    Parameters
+    ----------
+    number : int
+        The partition number.
+    partition : Partition
+        Its state in this worker.
+    read_model, publisher
+        The ways out, see ``segstream.ports``.
+    """
+
+    def __init__(self, number: int, partition: Partition, read_model: ReadModel, publisher: Publisher) -> None:
+        self.number, self.partition = number, partition
+        self.read_model, self.publisher = read_model, publisher
+
+    async def take_over(self) -> bool:
+        """Become the partition's only owner; return whether Redis had forgotten something that was told.
+
+        1. Fence Kafka: an earlier owner's sends are refused from now on.
+        2. Ask Kafka what was told.
+        3. Fence Redis: raise the epoch.
+        4. Publish only what is durable: the store has made sure of what it returned.
+        5. Write the read model again for all that is still in the outbox, published or not.
+        """
+        partition = self.partition
+        told = await self.publisher.fence()  # 1, 2
+        found = await partition.store.take_over(told)  # 3, 4
+        partition.adopt_state(found)
+        parcels = [Parcel.open(entry) for entry in found.outbox]
+        owed = [parcel for parcel in parcels if parcel.sequence > told.partition_sequence]
+        if found.forgotten or not partition.bases:
+            # Every answer is going to be restated; only dead letters are still owed.
+            await partition.begin([letter for parcel in owed for letter in parcel.dead_letters])
+        else:
+            await self._show(parcels[: len(parcels) - len(owed)])  # 5; the others follow their publication
+            partition.parcels.extend(owed)
+        return found.forgotten
+
+    async def process(self, records: Sequence[Record]) -> int:
+        """Apply records in log order and commit; return how many were taken.
+
+        Fewer are taken where a new version of the definitions comes into force before the next one, or where one
+        moves a replay's clock: that has been done on return; call again with the rest.
+        """
+        partition, options = self.partition, self.partition.options
+        meta, engine, grace = partition.meta, partition.engine, options.timer_grace
+        upcoming = partition.upcoming()
+        adoption = NEVER if upcoming is None else upcoming.effective_at + grace
+        how = Reading(options.replay, options.max_clock_skew, adoption)
+        incoming = read(records, meta.offsets, meta.clock, how)  # 1
+        if incoming.entries:
+            users = await partition.load(incoming.users())  # 2
+            outcome, letters = Outcome(), list[tuple[bytes, bytes]]()
+            for record, event, clock in incoming.entries:
+                meta.clock, meta.offsets[record.topic] = clock, record.offset
+                wrong = event if isinstance(event, Rejected) else self._stray(event, users, outcome)
+                if wrong is not None:
+                    letters.append(((record.key or b"")[:MAX_KEY], dead_letter(record, wrong)))
+                elif (user := users[event.user]) is not None:
+                    engine.apply(user, event, record, clock - grace, outcome)  # 3, 4
+            await partition.commit(outcome, letters)  # 5
+        if incoming.adopt_at is not None:
+            await self.adopt_definitions(incoming.adopt_at)
+        elif incoming.control is not None:
+            await self._move_clock(*incoming.control)
+            return incoming.taken + 1
+        return incoming.taken
+
+    def _stray(self, event: Event, users: dict[str, User | None], outcome: Outcome) -> Rejected | None:
+        """Make room for a user not seen before, unless its records belong into another partition."""
+        if users[event.user] is None:
+            options = self.partition.options
+            wrong = misplaced(event.user, self.number, options.partitions, options.partitioner)
+            if wrong is not None:
+                return wrong
+            users[event.user] = self.partition.engine.newcomer(event.user, outcome)
+        return None
+
+    async def publish(self, most: int = 8) -> int:
+        """Publish up to ``most`` parcels in one transaction, then write the read model; return how many."""
+        partition = self.partition
+        parcels = list(islice(partition.parcels, most))
+        if parcels:
+            records = [record for parcel in parcels for record in parcel.records(partition.options.topics)]
+            told = Told(partition.meta.incarnation, partition.meta.epoch, parcels[-1].sequence)
+            await self.publisher.publish(records, told)  # 6
+            await self._show(parcels)
+            for _ in parcels:
+                partition.parcels.popleft()
+            partition.counts.transactions += 1
+        return len(parcels)
+
+    async def _show(self, parcels: Sequence[Parcel]) -> None:
+        """Write the read model; only then may the store's outbox be cleared of these parcels."""
+        views = [view for parcel in parcels for view in parcel.views]
+        if views:
+            await self.read_model.write(self.number, self.partition.meta.epoch, views)
+        if parcels:
+            self.partition.published = parcels[-1].sequence
+
+    async def drain(self, before: int | None = None) -> bool:
+        """Fire one slice of timers due before a moment (ms; the settled clock by default); return whether more are."""
+        partition = self.partition
+        before = partition.settled() if before is None else before
+        if partition.next_due >= before:
+            return False
+        outcome = Outcome()
+        due = await partition.store.due(before, SLICE)
+        for user in (await partition.load([name for name, _ in due])).values():
+            if user is not None:
+                partition.engine.wake(user, before, outcome)
+        await partition.commit(outcome)
+        return partition.next_due < before
+
+    async def sweep(self) -> bool:
+        """Bring one slice of users up to the basis in force; return whether more are left."""
+        partition = self.partition
+        number, _, last = partition.meta.sweep.partition(" ")
+        if not number:
+            return False
+        names = await partition.store.users_after(last, SLICE)
+        outcome = Outcome()
+        for user in (await partition.load(names)).values():
+            if user is not None and user.basis != partition.bases[-1].number:
+                partition.engine.touch(user, outcome)
+        partition.meta.sweep = f"{number} {names[-1]}" if names else ""
+        if not names:
+            partition.forget_former_bases()
+        await partition.commit(outcome)
+        return bool(names)
+
+    async def tidy(self) -> bool:
+        """Clear the store's outbox of what is published, if no commit did since; return whether there was any."""
+        if self.partition.tidy:
+            return False
+        await self.partition.commit(Outcome())
+        return True
+
+    async def adopt_definitions(self, clock: int) -> bool:
+        """Adopt the next version of the definitions if ``clock`` (ms) has passed its moment; return whether it did.
+
+        Timers due before that moment are fired first, by the version of their time.
+        """
+        partition = self.partition
+        upcoming, last = partition.upcoming(), partition.bases[-1]
+        if upcoming is None or clock - partition.options.timer_grace < upcoming.effective_at:
+            return False
+        at = max(upcoming.effective_at, last.at, partition.settled())
+        partition.advance_clock(clock)
+        await self._drain_all(at)
+        await partition.enact(last._replace(definitions=upcoming.number, at=at))
+        return True
+
+    async def adopt_models(self) -> bool:
+        """Adopt the newest snapshots once the last sweep is over; return whether there were any."""
+        partition = self.partition
+        last = partition.bases[-1]
+        newest = partition.library.newest_models(last.definitions)
+        if partition.meta.sweep or newest == last.models:
+            return False
+        at = max(last.at, partition.settled())
+        await self._drain_all(at)
+        await partition.enact(last._replace(models=newest, at=at))
+        return True
+
+    async def _drain_all(self, before: int) -> None:
+        while await self.drain(before):
+            pass
+
+    async def _move_clock(self, record: Record, clock: int) -> None:
+        """Move a replay's clock; everything up to and including that moment has been sent, so what is due fires."""
+        partition = self.partition
+        while await self.adopt_definitions(max(clock, partition.meta.clock)):
+            pass
+        partition.advance_clock(clock)
+        await self._drain_all(partition.settled() + 1)
+        partition.meta.offsets[record.topic] = record.offset
+        await partition.commit(Outcome())

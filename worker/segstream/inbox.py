@@ -1,0 +1,78 @@
+"""Records fetched and not yet applied, for one partition number: merged by arrival over its topics."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from segstream.core.events import Record
+
+
+class Inbox:
+    """Queues by topic.
+
+    While records wait on several topics the one that arrived first is taken first; a topic whose queue is empty
+    holds the others back unless all of it has been fetched.
+
+    Parameters
+    ----------
+    topics : iterable of str
+        The input topics.
+
+    Examples
+    --------
+    >>> from segstream.core.events import LogRecord
+    >>> inbox = Inbox(["a", "b"])
+    >>> inbox.add("a", [LogRecord("a", 0, 0, 20, None, None)], fetched_all=True)
+    >>> inbox.take(10)
+    []
+    >>> inbox.add("b", [LogRecord("b", 0, 0, 10, None, None)], fetched_all=True)
+    >>> [record.topic for record in inbox.take(10)]
+    ['b', 'a']
+    """
+
+    def __init__(self, topics: Iterable[str]) -> None:
+        self._queues: dict[str, deque[Record]] = {topic: deque() for topic in topics}
+        self._fetched_all = dict.fromkeys(self._queues, False)
+
+    def __len__(self) -> int:
+        """Return how many records wait."""
+        return sum(map(len, self._queues.values()))
+
+    def waiting(self, topic: str) -> int:
+        """Return how many records of a topic wait."""
+        return len(self._queues[topic])
+
+    def clear(self) -> None:
+        """Forget all records: they will be fetched again."""
+        for topic, queue in self._queues.items():
+            queue.clear()
+            self._fetched_all[topic] = False
+
+    def add(self, topic: str, records: Iterable[Record], *, fetched_all: bool) -> None:
+        """Append records of a topic in log order, and note whether that was all there is for now."""
+        self._queues[topic].extend(records)
+        self._fetched_all[topic] = fetched_all
+
+    def put_back(self, records: Iterable[Record]) -> None:
+        """Put records that were taken last in front again."""
+        for record in reversed(list(records)):
+            self._queues[record.topic].appendleft(record)
+
+    def take(self, most: int) -> list[Record]:
+        """Return up to ``most`` records, those that arrived first in front."""
+        if len(self._queues) == 1:
+            (queue,) = self._queues.values()
+            return [queue.popleft() for _ in range(min(most, len(queue)))]
+        taken: list[Record] = []
+        while len(taken) < most:
+            if any(not queue and not self._fetched_all[topic] for topic, queue in self._queues.items()):
+                break
+            waiting = [queue for queue in self._queues.values() if queue]
+            if not waiting:
+                break
+            taken.append(min(waiting, key=lambda queue: queue[0].timestamp).popleft())
+        return taken

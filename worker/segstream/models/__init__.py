@@ -1,0 +1,1 @@
+"""Learning: the only room that imports River. Serving does not come here: see `segstream.core.clusters`."""

@@ -1,0 +1,164 @@
+"""What a commit leaves to be published, as it is kept in Redis and as it goes out.
+
+An entry is one msgpack value: the change records and dead letters as their final bytes (decided once, told once),
+and the views, from which the compacted topic's record and the read model are made.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgpack
+import orjson
+
+from segstream.core.time import NEVER, format_time
+from segstream.ports import OutboxEntry, OutRecord, View
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+    from segstream.core.engine import Touched
+
+ENTRY_BYTES = 256 * 1024
+"""An entry is closed when its records exceed this, so that no transaction and no Redis value grows large."""
+
+ENTRY_RECORDS = 1000
+"""And when it holds this many, which keeps publishing one entry well under 0.1 s."""
+
+
+class Topics(NamedTuple):
+    """Names of the topics written to.
+
+    Parameters
+    ----------
+    changes, memberships, dead_letters : str
+        See *Contracts* in the README.
+    """
+
+    changes: str = "segment-changes"
+    memberships: str = "segment-memberships"
+    dead_letters: str = "segment-dead-letters"
+
+
+class Parcel(NamedTuple):
+    """An outbox entry, opened.
+
+    Parameters
+    ----------
+    sequence : int
+        Partition sequence.
+    changes, dead_letters : list of (bytes, bytes)
+        Key and value of each record.
+    views : list of View
+        The last answer of each user that changed.
+    """
+
+    sequence: int
+    changes: list[tuple[bytes, bytes]]
+    dead_letters: list[tuple[bytes, bytes]]
+    views: list[View]
+
+    def seal(self) -> OutboxEntry:
+        """Return the entry as it is stored."""
+        payload: bytes = msgpack.packb((self.changes, self.dead_letters, self.views))
+        return OutboxEntry(self.sequence, payload)
+
+    @classmethod
+    def open(cls, entry: OutboxEntry) -> Parcel:
+        """Read a stored entry."""
+        changes, letters, views = msgpack.unpackb(entry.payload, use_list=False, strict_map_key=False)
+        return cls(entry.sequence, list(changes), list(letters), [View(*view) for view in views])
+
+    def records(self, topics: Topics) -> Iterator[OutRecord]:
+        """Yield what goes to the topics, in order: changes, memberships, dead letters."""
+        for key, value in self.changes:
+            yield OutRecord(topics.changes, key, value)
+        for view in self.views:
+            yield OutRecord(topics.memberships, view.user.encode(), memberships(view))
+        for key, value in self.dead_letters:
+            yield OutRecord(topics.dead_letters, key, value)
+
+
+def memberships(view: View) -> bytes | None:
+    """Return the record of the compacted topic: the whole answer, or a tombstone where there is none.
+
+    Examples
+    --------
+    >>> memberships(View("00042", 1, 9, 0, 0, 1, {}, {}, {}, {}, ["active"])) is None
+    True
+    """
+    if not view.segments:
+        return None
+    document = {
+        "schema_version": 1,
+        "user_id": view.user,
+        "incarnation": view.incarnation,
+        "sequence": view.sequence,
+        "segments": {
+            name: {"since": format_time(since), "expires_at": None if expires is None else format_time(expires)}
+            for name, (since, expires) in view.segments.items()
+        },
+        "at": format_time(view.at),
+        "definitions_version": view.definitions_version,
+        "model_version": view.model_version,
+    }
+    return orjson.dumps(document)
+
+
+def pack(
+    first: int,
+    changes: Iterable[dict[str, Any]],
+    views: Sequence[View],
+    dead_letters: Sequence[tuple[bytes, bytes]],
+    processed_at: str,
+) -> list[Parcel]:
+    """Divide what a batch tells into parcels of bounded size, numbered from ``first``.
+
+    A user's view is never in an earlier parcel than a change of the same batch: changes come first.
+    """
+    parcels: list[Parcel] = []
+    size = count = 0
+
+    def room(length: int) -> Parcel:
+        nonlocal size, count
+        if not parcels or size + length > ENTRY_BYTES or count >= ENTRY_RECORDS:
+            parcels.append(Parcel(first + len(parcels), [], [], []))
+            size = count = 0
+        size += length
+        count += 1
+        return parcels[-1]
+
+    for change in changes:
+        change["processed_at"] = processed_at
+        value = orjson.dumps(change)
+        room(len(value)).changes.append((change["user_id"].encode(), value))
+    for view in views:
+        parcel = room(200 + 100 * len(view.segments) + 50 * len(view.features))
+        parcel.views.append(view._replace(partition_sequence=parcel.sequence))
+    for key, value in dead_letters:
+        room(len(value)).dead_letters.append((key, value))
+    return parcels
+
+
+def view_of(
+    touched: Touched, features: dict[str, Any], definitions_version: int, model_version: dict[str, int]
+) -> View:
+    """Return a user's answer after a batch, with what was entered and left since before it."""
+    user = touched.user
+    segments = {name: (since, None if ends >= NEVER else ends) for name, (since, ends) in user.held.items()}
+    segments |= {f"{model}.{cluster}": (since, None) for model, (cluster, since) in user.assigned.items()}
+    before = {name: since for name, (since, _) in touched.held.items()}
+    before |= {f"{model}.{cluster}": since for model, (cluster, since) in touched.assigned.items()}
+    return View(
+        user=user.name,
+        incarnation=user.incarnation,
+        partition_sequence=0,
+        sequence=user.sequence,
+        at=user.decided_at,
+        definitions_version=definitions_version,
+        model_version=model_version,
+        segments=segments,
+        features=features,
+        entered={name: since for name, (since, _) in segments.items() if before.get(name) != since},
+        left=[name for name in before if name not in segments],
+    )

@@ -1,0 +1,224 @@
+"""What a worker holds of one partition number while it owns it, and the one way to change it: a commit."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from segstream.cache import UserCache
+from segstream.core.basis import Basis, dump_bases, load_bases
+from segstream.core.engine import Engine, Outcome
+from segstream.core.time import NEVER, format_time
+from segstream.core.user import User
+from segstream.outbox import Parcel, Topics, pack, view_of
+from segstream.ports import Commit, Meta
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Sequence
+
+    from segstream.core.engine import Touched
+    from segstream.core.partitioning import Partitioner
+    from segstream.library import Library, Version
+    from segstream.ports import StateStore, TakeOver, View
+
+MOST_SAMPLES = 1_000
+"""Feature vectors kept for the trainer; when it cannot be reached the oldest go (samples may be lost)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What the flow is told by settings.
+
+    Parameters
+    ----------
+    partitions : int
+        N, how many partition numbers there are.
+    partitioner : callable
+        As used by the producers of the input.
+    replay : bool
+        Whether the events' timestamps drive the clock instead of their arrival (``clock: event``).
+    timer_grace, max_clock_skew : int
+        In ms; see *Time* in the README.
+    cache_bytes : int
+        Most memory for this partition's users.
+    sample_every : int
+        Every how many decisions a feature vector is sampled for the models; 0 for never.
+    topics : Topics
+        Where to write.
+    """
+
+    partitions: int
+    partitioner: Partitioner
+    replay: bool = False
+    timer_grace: int = 0
+    max_clock_skew: int = 300_000
+    cache_bytes: int = 256 << 20
+    sample_every: int = 0
+    topics: Topics = Topics()
+
+
+@dataclass(slots=True)
+class Counts:
+    """What a partition has done since it was taken over."""
+
+    events: int = 0
+    repeats: int = 0
+    dead_letters: int = 0
+    changes: int = 0
+    wake_ups: int = 0
+    idle_wake_ups: int = 0
+    commits: int = 0
+    transactions: int = 0
+
+
+class Partition:
+    """One partition number's state in this worker.
+
+    Parameters
+    ----------
+    store : StateStore
+        Where it is kept.
+    library : Library
+        Definitions and snapshots known to the worker; at least one version of the definitions.
+    options : Options
+    now : callable
+        Returns the time in ms; it only fills ``processed_at``.
+
+    Attributes
+    ----------
+    meta : Meta
+        As last committed, or about to be.
+    bases : list of Basis
+        The last is in force; earlier ones are kept while users may rest on them.
+    next_due : int
+        Earliest due time of all timers (ms), ``NEVER`` without any.
+    parcels : deque of Parcel
+        Committed and not yet published, in order.
+    published : int
+        Outbox entries up to this one are published and in the read model.
+    samples : deque of (str, list)
+        Feature vectors for the trainer.
+    applied : dict of str to int
+        Highest offset committed per topic.
+    """
+
+    def __init__(self, store: StateStore, library: Library, options: Options, now: Callable[[], int]) -> None:
+        self.store, self.library, self.options, self._now = store, library, options, now
+        self.cache = UserCache(options.cache_bytes)
+        self.counts = Counts()
+        self.meta = Meta()
+        self.bases: list[Basis] = []
+        self.next_due = NEVER
+        self.parcels: deque[Parcel] = deque()
+        self.samples: deque[tuple[str, list[float | None]]] = deque(maxlen=MOST_SAMPLES)
+        self.published = self._cleared = 0
+        self.applied: dict[str, int] = {}
+
+    def adopt_state(self, found: TakeOver) -> None:
+        """Go on from what the store held."""
+        self.meta, self.next_due = found.meta, found.next_due
+        self.applied = dict(found.meta.offsets)
+        self.bases = load_bases(found.meta.bases)
+        first = found.outbox[0].sequence if found.outbox else found.meta.sequence + 1
+        self.published = self._cleared = first - 1
+        if self.bases:
+            self._use_bases()
+
+    async def begin(self, letters: Sequence[tuple[bytes, bytes]]) -> None:
+        """Open the log of bases, or go on after a loss under a new incarnation, still owing these dead letters."""
+        meta = self.meta
+        meta.partitions = self.options.partitions
+        self.published = meta.sequence
+        if self.bases:
+            last = self.bases[-1]
+            await self.enact(last._replace(at=self.settled(), incarnation=meta.incarnation), letters)
+        else:
+            await self.enact(Basis(0, 0, meta.incarnation, self.library.first().number, {}), letters)
+
+    @property
+    def tidy(self) -> bool:
+        """Whether the store's outbox holds nothing that is published already."""
+        return self._cleared == self.published
+
+    def settled(self) -> int:
+        """Return the moment before which timers may fire: the clock less the grace (ms)."""
+        return self.meta.clock - self.options.timer_grace
+
+    def advance_clock(self, clock: int) -> None:
+        """Move the clock to a moment (ms); it never goes back."""
+        self.meta.clock = max(self.meta.clock, clock)
+
+    def upcoming(self) -> Version | None:
+        """Return the version of the definitions to adopt next, None when the last is in force."""
+        return self.library.following(self.bases[-1].definitions)
+
+    async def enact(self, basis: Basis, letters: Sequence[tuple[bytes, bytes]] = ()) -> None:
+        """Put a basis in force, under the next number, and begin a sweep."""
+        self.bases = [*self.bases, basis._replace(number=basis.number + 1)]
+        self.meta.sweep = f"{basis.number + 1} "
+        self.meta.bases = dump_bases(self.bases)
+        self._use_bases()
+        await self.commit(Outcome(), letters)
+
+    def forget_former_bases(self) -> None:
+        """Drop the bases that no user rests on any more."""
+        self.bases = self.bases[-1:]
+        self.meta.bases = dump_bases(self.bases)
+        self._use_bases()
+
+    def _use_bases(self) -> None:
+        self.engine = Engine([self.library.decider(basis) for basis in self.bases], self.options.sample_every)
+
+    async def load(self, names: Iterable[str]) -> dict[str, User | None]:
+        """Return users by name, None for those never seen; one round trip for all that are not cached."""
+        users = {name: self.cache.get(name) for name in names}
+        missing = [name for name, user in users.items() if user is None]
+        if missing:
+            for name, data in zip(missing, await self.store.load(missing), strict=True):
+                users[name] = None if data is None else User.decode(name, data)
+        return users
+
+    async def commit(self, outcome: Outcome, letters: Sequence[tuple[bytes, bytes]] = ()) -> None:
+        """Commit what a batch led to, and hand it on to be published."""
+        meta, published, touched = self.meta, self.published, outcome.touched
+        states = {name: touch.user.encode() for name, touch in touched.items()}
+        views = [self._view(touch) for touch in touched.values() if touch.answers_differently()]
+        parcels = pack(meta.sequence + 1, outcome.changes, views, letters, format_time(self._now()))
+        meta.sequence += len(parcels)
+        meta.revision += 1
+        self.next_due = await self.store.commit(
+            Commit(
+                meta=meta,
+                states=states,
+                timers={name: touch.user.due for name, touch in touched.items() if touch.user.due != touch.due},
+                arrivals=outcome.arrivals,
+                outbox=[parcel.seal() for parcel in parcels],
+                published=published,
+            )
+        )
+        self._cleared = published
+        self.applied = dict(meta.offsets)
+        self.parcels.extend(parcels)
+        for name, touch in touched.items():
+            self.cache.put(touch.user, len(states[name]))
+        self.samples.extend(outcome.samples)
+        self._count(outcome, len(letters))
+
+    def _view(self, touch: Touched) -> View:
+        basis, user = self.bases[-1], touch.user
+        features = {
+            feature.name: feature.accumulator.value(user.features[feature.index], user.decided_at)
+            for feature in self.engine.current.exposed
+        }
+        return view_of(touch, features, basis.definitions, basis.models)
+
+    def _count(self, outcome: Outcome, letters: int) -> None:
+        counts = self.counts
+        counts.events += outcome.events
+        counts.repeats += outcome.repeats
+        counts.dead_letters += letters
+        counts.changes += len(outcome.changes)
+        counts.wake_ups += outcome.wake_ups
+        counts.idle_wake_ups += outcome.idle_wake_ups
+        counts.commits += 1

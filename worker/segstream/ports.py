@@ -1,0 +1,374 @@
+"""What the flow asks of the outside world; Kafka, Redis and their in-memory twins answer it.
+
+Each port is for **one** partition number unless it says otherwise. The rules they keep are those of *Delivery*:
+a commit applies wholly or not at all, under the epoch that took the partition over; a publication is one
+transaction that ends with the record of what was told.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+
+class Told(NamedTuple):
+    """The last thing told of a partition: how far its outbox has been published, and by whom.
+
+    Parameters
+    ----------
+    incarnation, epoch : int
+        Those of the publishing owner.
+    partition_sequence : int
+        The number of the last outbox entry published.
+    """
+
+    incarnation: int
+    epoch: int
+    partition_sequence: int
+
+
+NOTHING_TOLD = Told(0, 0, 0)
+
+
+@dataclass(slots=True)
+class Meta:
+    """A partition's own state, one hash in Redis.
+
+    Parameters
+    ----------
+    incarnation : int
+        Raised when Redis has forgotten something that was told.
+    epoch : int
+        Raised by each take-over; a commit under another one writes nothing.
+    revision : int
+        Raised by each commit; tells a lost tail.
+    sequence : int
+        Number of the last outbox entry committed.
+    clock : int
+        The partition's clock in ms; never goes back. 0 before anything was applied.
+    offsets : dict of str to int
+        Highest applied offset of each topic.
+    bases : str
+        JSON log of the versions that decisions rest on (see ``core.basis``).
+    sweep : str
+        The basis number being swept and the last user swept, as ``<number> <user>``; empty when no sweep is due.
+    partitions : int
+        N, the number of partitions when the state was begun; 0 for a new state.
+    """
+
+    incarnation: int = 0
+    epoch: int = 0
+    revision: int = 0
+    sequence: int = 0
+    clock: int = 0
+    offsets: dict[str, int] = field(default_factory=dict)
+    bases: str = ""
+    sweep: str = ""
+    partitions: int = 0
+
+
+class OutboxEntry(NamedTuple):
+    """Records committed and to be published together.
+
+    Parameters
+    ----------
+    sequence : int
+        Partition sequence, from 1, without gaps.
+    payload : bytes
+        Encoded records (see ``segstream.outbox``).
+    """
+
+    sequence: int
+    payload: bytes
+
+
+@dataclass(slots=True)
+class Commit:
+    """One atomic step of a partition.
+
+    Parameters
+    ----------
+    meta : Meta
+        The partition's state as it will be, except epoch and incarnation, which a commit never changes;
+        ``meta.revision`` is the one after this commit, so ``meta.revision - 1`` must be what the store holds.
+    states : mapping of str to bytes
+        Encoded states of the users that changed.
+    timers : mapping of str to int
+        For users whose due time changed: the new one in ms, or ``NEVER`` to have none.
+    arrivals : sequence of str
+        Users that the store did not know before.
+    outbox : sequence of OutboxEntry
+        Entries to add.
+    published : int
+        Outbox entries up to this sequence are published and written to the read model: drop them.
+    """
+
+    meta: Meta
+    states: Mapping[str, bytes] = field(default_factory=dict)
+    timers: Mapping[str, int] = field(default_factory=dict)
+    arrivals: Sequence[str] = ()
+    outbox: Sequence[OutboxEntry] = ()
+    published: int = 0
+
+
+class TakeOver(NamedTuple):
+    """What a new owner finds.
+
+    Parameters
+    ----------
+    meta : Meta
+        With the new epoch, and a new incarnation if something told was forgotten.
+    outbox : list of OutboxEntry
+        Committed and not yet cleared, in order; read before the store made the take-over durable.
+    next_due : int
+        Earliest due time of the partition's timers in ms, ``NEVER`` without any.
+    forgotten : bool
+        Whether the store had lost something that was told.
+    """
+
+    meta: Meta
+    outbox: list[OutboxEntry]
+    next_due: int
+    forgotten: bool
+
+
+class StateStore(Protocol):
+    """One partition's private state. Every method may raise ``ServerError``; then the partition starts over."""
+
+    async def take_over(self, told: Told) -> TakeOver:
+        """Fence earlier owners: raise the epoch to ``max(stored, told) + 1`` and return what is there, durably.
+
+        Where the store is below ``told`` (epoch, incarnation, or sequence within the incarnation) the incarnation
+        becomes ``max(stored, told) + 1``. A new store starts at incarnation 1.
+        """
+        ...
+
+    async def load(self, users: Sequence[str]) -> list[bytes | None]:
+        """Return the encoded states of ``users``, ``None`` for those unknown, in one round trip."""
+        ...
+
+    async def commit(self, commit: Commit) -> int:
+        """Apply ``commit`` wholly and durably, and return the earliest due time left (``NEVER`` without timers).
+
+        Raises
+        ------
+        Fenced
+            The epoch is not this owner's any more.
+        StateLost
+            The revision is not the expected one: the store lost its tail, or an earlier reply was lost.
+        """
+        ...
+
+    async def due(self, before: int, limit: int) -> list[tuple[str, int]]:
+        """Return up to ``limit`` (user, due) with a due time strictly before ``before`` (ms), earliest first."""
+        ...
+
+    async def users_after(self, user: str, limit: int) -> list[str]:
+        """Return up to ``limit`` known users that sort after ``user`` (bytes of UTF-8), in order; "" starts."""
+        ...
+
+    async def close(self) -> None:
+        """Release the connection."""
+        ...
+
+
+class View(NamedTuple):
+    """A user's whole answer, for the read model and the compacted topic.
+
+    Parameters
+    ----------
+    user : str
+    incarnation : int
+    partition_sequence : int
+        With the incarnation, the version of this answer: a later one is greater.
+    sequence : int
+        The user's last change.
+    at : int
+        Moment of the decision, ms.
+    definitions_version : int
+    model_version : dict of str to int
+    segments : dict of str to (int, int or None)
+        Since when, and until when if nothing happens (ms).
+    features : dict of str to value
+        Exposed features.
+    entered : dict of str to int
+        Segments entered since this user's previous view, with the entry time in ms.
+    left : list of str
+        Segments left since then.
+    """
+
+    user: str
+    incarnation: int
+    partition_sequence: int
+    sequence: int
+    at: int
+    definitions_version: int
+    model_version: dict[str, int]
+    segments: dict[str, tuple[int, int | None]]
+    features: dict[str, int | float | str | bool | None]
+    entered: dict[str, int]
+    left: list[str]
+
+
+class ReadModel(Protocol):
+    """The public answers in Redis."""
+
+    async def write(self, partition: int, epoch: int, views: Sequence[View]) -> None:
+        """Write ``views`` (in order; the last of a user counts) by compare-and-set, durably.
+
+        An answer with a greater (incarnation, partition_sequence) stays. The member lists are written only while
+        ``epoch`` is the partition's.
+
+        Raises
+        ------
+        Fenced
+            Another owner has taken the partition over.
+        StateLost
+            The store has forgotten this owner's take-over.
+        """
+        ...
+
+    async def describe(self, catalog: Mapping[str, str], definitions_version: int) -> None:
+        """Write the catalog unless a later definitions version wrote it already."""
+        ...
+
+
+class OutRecord(NamedTuple):
+    """A record to publish to the same partition number of ``topic``; ``value`` None is a tombstone."""
+
+    topic: str
+    key: bytes
+    value: bytes | None
+
+
+class Publisher(Protocol):
+    """One partition's fenced way out."""
+
+    async def fence(self) -> Told:
+        """Refuse every earlier owner's sends from now on, then return what was told last (committed)."""
+        ...
+
+    async def publish(self, records: Sequence[OutRecord], told: Told) -> None:
+        """Publish ``records`` and, at the end, ``told``, all in one transaction.
+
+        Raises
+        ------
+        Fenced
+            Another owner has fenced this one. Nothing of it will be seen.
+        ServerError
+            Whether it was committed is not known: start over with ``fence``.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Leave without finishing anything."""
+        ...
+
+
+class DefinitionsVersion(NamedTuple):
+    """A published version of the definitions.
+
+    Parameters
+    ----------
+    version : int
+        From 1, without gaps.
+    text : str
+        The file, as published.
+    content_hash : str
+        Of its meaning; two versions in a row differ in it.
+    effective_at : int
+        A partition adopts the version when its clock passes this moment, ms.
+    author, note : str
+        Who published it, and why.
+    at : int
+        When it was published, ms.
+    """
+
+    version: int
+    text: str
+    content_hash: str
+    effective_at: int
+    author: str
+    note: str
+    at: int
+
+
+class DefinitionsLog(Protocol):
+    """The numbered versions of the definitions, of all partitions. Every method may raise ``ServerError``."""
+
+    async def append(
+        self, text: str, content_hash: str, *, effective_at: int, author: str, note: str, at: int
+    ) -> int:
+        """Add a version, durably, and return its number; the latest's if that has the same content hash."""
+        ...
+
+    async def initial(
+        self, text: str, content_hash: str, *, effective_at: int, author: str, note: str, at: int
+    ) -> int:
+        """Add version 1 if there is no version yet, and return the latest number in any case."""
+        ...
+
+    async def load(self, after_version: int = 0) -> list[DefinitionsVersion]:
+        """Return the versions after ``after_version``, in order, in one round trip; none is the usual answer."""
+        ...
+
+
+class Training(NamedTuple):
+    """Where the training of a model stands.
+
+    Parameters
+    ----------
+    epoch : int
+        The trainer's; a later trainer's is greater.
+    number : int
+        The latest snapshot's; 0 without any.
+    learning : str or None
+        JSON of the learning state saved last.
+    """
+
+    epoch: int
+    number: int
+    learning: str | None
+
+
+class ModelStore(Protocol):
+    """Snapshots of models and what their trainer has learned, by name. Every method may raise ``ServerError``."""
+
+    async def take_over(self, name: str) -> Training:
+        """Fence earlier trainers of ``name`` by a new epoch, durably, and return where training stands."""
+        ...
+
+    async def offer(self, name: str, epoch: int, number: int, snapshot: str, learning: str) -> None:
+        """Make ``snapshot`` (JSON) the latest, together with the learning state behind it, durably.
+
+        Old snapshots go; the last 20 numbers stay.
+
+        Raises
+        ------
+        Fenced
+            Another trainer has taken ``name`` over.
+        StateLost
+            ``number`` is not above the latest, or the store has forgotten the take-over: take over again.
+        """
+        ...
+
+    async def save(self, name: str, epoch: int, learning: str) -> None:
+        """Keep the learning state (JSON), durably.
+
+        Raises
+        ------
+        Fenced, StateLost
+            As ``offer`` does.
+        """
+        ...
+
+    async def numbers(self, names: Sequence[str]) -> dict[str, int]:
+        """Return the latest snapshot's number of each of ``names``, 0 without any, in one round trip."""
+        ...
+
+    async def snapshot(self, name: str, number: int) -> str | None:
+        """Return a snapshot (JSON), ``None`` if it is not there (any more)."""
+        ...

@@ -1,0 +1,220 @@
+"""Keeps one partition number going: takes it over, works, publishes, and starts over after a loss.
+
+Every recovery is the same: give the partition up, make sure that this worker is still meant to own it, take it over
+again. What was not committed is read again; what was committed and not told is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from segstream.errors import PositionError, SegstreamError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    from segstream.flow import Flow
+    from segstream.inbox import Inbox
+
+    Sleep = Callable[[float], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How much at a time, and how often.
+
+    Parameters
+    ----------
+    batch : int
+        Most records per batch. 1,000 take some 50 ms, so that heartbeats and other partitions get their turn.
+    publish_interval : float
+        Seconds between two transactions of a partition. Under 10 ms the broker makes the client wait.
+    sweep_rate : float
+        Users per second and partition that a sweep may bring up to date.
+    backlog : int
+        Parcels committed and not yet published at which no more records are taken.
+    first_retry, last_retry : float
+        Seconds before the first new attempt after a loss, and the most they grow to by doubling.
+    """
+
+    batch: int = 1_000
+    publish_interval: float = 0.025
+    sweep_rate: float = 5_000.0
+    backlog: int = 64
+    first_retry: float = 0.2
+    last_retry: float = 10.0
+
+
+class Owner(Protocol):
+    """What a runner asks of the worker it runs in."""
+
+    async def still_owns(self, number: int) -> bool:
+        """Tell whether the consumer group still gives the partition number to this worker."""
+        ...
+
+    async def ready(self, runner: Runner) -> None:
+        """Begin to fetch from the positions of ``runner.flow.partition.meta``; raise ``PositionError`` if unfit."""
+        ...
+
+    def lost(self, runner: Runner, error: SegstreamError) -> None:
+        """Stop fetching for the runner: it starts over, or has given up."""
+        ...
+
+
+class Runner:
+    """One partition number at work.
+
+    Parameters
+    ----------
+    number : int
+        The partition number.
+    make_flow : callable
+        Returns a new flow with connections of its own; it is closed when the partition is given up.
+    inbox : Inbox
+        Where the fetched records are put; call ``poke`` after putting some.
+    owner : Owner
+    pace : Pace
+    sleep : callable
+        As ``asyncio.sleep``.
+
+    Attributes
+    ----------
+    known_until : int
+        Moment in ms up to which everything that arrived has been put into the inbox.
+    trouble : str
+        Why the partition is not at work; empty when it is.
+    """
+
+    def __init__(  # noqa: PLR0913 - every part is handed in
+        self,
+        number: int,
+        make_flow: Callable[[], Flow],
+        inbox: Inbox,
+        owner: Owner,
+        pace: Pace,
+        sleep: Sleep = asyncio.sleep,
+    ) -> None:
+        self.number, self.inbox = number, inbox
+        self.flow: Flow | None = None
+        self.trouble = "taking over"
+        self.stopping = False
+        self.known_until = 0
+        self._make_flow, self._owner, self._pace, self._sleep = make_flow, owner, pace, sleep
+        self._news = asyncio.Event()
+        self._told = asyncio.Event()
+        self._worked = False
+
+    def poke(self) -> None:
+        """Say that there may be something to do."""
+        self._news.set()
+
+    def stop(self) -> None:
+        """Ask the runner to finish the batch in hand, publish what is committed, and end."""
+        self.stopping = True
+        self._news.set()
+        self._told.set()
+
+    async def run(self) -> None:
+        """Work until stopped, or until the partition belongs to somebody else or cannot be worked on."""
+        retry = self._pace.first_retry
+        while not self.stopping:
+            flow = self.flow = self._make_flow()
+            try:
+                await flow.take_over()
+                await self._owner.ready(self)
+                self.trouble, retry = "", self._pace.first_retry
+                await self._serve(flow)
+            except PositionError as error:
+                self._report(error)
+                return
+            except SegstreamError as error:
+                self._report(error)
+            finally:
+                await self._close(flow)
+            if self.stopping:
+                return
+            await self._sleep(retry)
+            retry = min(2 * retry, self._pace.last_retry)
+            if not await self._owner.still_owns(self.number):
+                self.trouble = "given to another worker"
+                return
+
+    def _report(self, error: SegstreamError) -> None:
+        self.trouble = str(error) or type(error).__name__
+        self._owner.lost(self, error)
+
+    async def _close(self, flow: Flow) -> None:
+        self.flow = None
+        for part in (flow.publisher, flow.partition.store):
+            with contextlib.suppress(SegstreamError):
+                await part.close()
+
+    async def _serve(self, flow: Flow) -> None:
+        """Work and publish side by side; the first error ends both."""
+        self._worked = False
+        tasks = [asyncio.ensure_future(self._work(flow)), asyncio.ensure_future(self._publish(flow))]
+        try:
+            await asyncio.gather(*tasks)
+            await flow.tidy()
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _work(self, flow: Flow) -> None:
+        loop = asyncio.get_running_loop()
+        next_sweep = 0.0
+        slice_takes = 500 / self._pace.sweep_rate
+        while not self.stopping:
+            self._news.clear()
+            busy = False
+            if len(flow.partition.parcels) < self._pace.backlog:
+                await self._pass_time(flow)
+                busy = await self._apply(flow)
+                busy = await flow.drain() or busy
+                busy = await flow.adopt_definitions(flow.partition.meta.clock) or busy
+                busy = await flow.adopt_models() or busy
+                if flow.partition.meta.sweep and loop.time() >= next_sweep:
+                    next_sweep = loop.time() + slice_takes
+                    await flow.sweep()
+            if not busy and not flow.partition.parcels:
+                await flow.tidy()
+            if not busy:
+                await self._wait(self._news, slice_takes if flow.partition.meta.sweep else 1.0)
+        self._worked = True
+        self._told.set()
+
+    async def _pass_time(self, flow: Flow) -> None:
+        """Move the clock to the moment up to which all that arrived is applied."""
+        moment = self.known_until
+        if moment > flow.partition.meta.clock and not self.inbox and not await flow.adopt_definitions(moment):
+            flow.partition.advance_clock(moment)
+
+    async def _apply(self, flow: Flow) -> bool:
+        records = self.inbox.take(self._pace.batch)
+        if not records:
+            return False
+        taken = await flow.process(records)
+        if taken < len(records):
+            self.inbox.put_back(records[taken:])
+        self._told.set()
+        return True
+
+    async def _publish(self, flow: Flow) -> None:
+        while flow.partition.parcels or not self._worked:
+            if not flow.partition.parcels:
+                self._told.clear()
+                await self._wait(self._told, 0.2)
+                continue
+            await flow.publish()
+            self._news.set()
+            if not self._worked:
+                await self._sleep(self._pace.publish_interval)
+
+    @staticmethod
+    async def _wait(event: asyncio.Event, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(event.wait(), seconds)

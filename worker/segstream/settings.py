@@ -1,0 +1,155 @@
+"""The only reader of the environment: every setting with its meaning and default.
+
+A setting ``x`` is read from ``SEGSTREAM_X``, else from the file named by ``SEGSTREAM_SETTINGS`` (TOML, the same
+names in lower case), else it has its default. Durations are written ``90s``, ``15m``, ``12h``.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal
+
+from pydantic import BeforeValidator, Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    NoDecode,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from segstream.core.time import parse_duration, parse_time
+from segstream.errors import SettingsError
+
+PREFIX: Final = "SEGSTREAM_"
+
+
+def _milliseconds(value: object) -> object:
+    return parse_duration(value) if isinstance(value, str) and not value.isdigit() else value
+
+
+def _names(value: object) -> object:
+    return [name.strip() for name in value.split(",") if name.strip()] if isinstance(value, str) else value
+
+
+def _start(value: object) -> object:
+    if isinstance(value, str) and value not in ("earliest", "latest"):
+        parse_time(value)
+    return value
+
+
+Milliseconds = Annotated[int, BeforeValidator(_milliseconds), Field(ge=0)]
+Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
+
+
+class Settings(BaseSettings):
+    """All settings of the worker.
+
+    Examples
+    --------
+    >>> Settings(kafka="one:9092", timer_grace="2s").timer_grace
+    2000
+    """
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    kafka: str = Field("localhost:9092", description="Kafka's addresses, host:port, separated by commas.")
+    kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
+        "PLAINTEXT", description="How to connect to Kafka."
+    )
+    kafka_sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = Field(
+        "SCRAM-SHA-512", description="With a SASL kind of kafka_security."
+    )
+    kafka_username: str | None = Field(None, description="For SASL.")
+    kafka_password: SecretStr | None = Field(None, description="For SASL.")
+    kafka_ca_file: Path | None = Field(None, description="Certificates to trust instead of the system's.")
+    redis: SecretStr = Field(
+        SecretStr("redis://localhost:6379/0"), description="Redis as redis://, rediss:// (TLS) or unix:// URL."
+    )
+    redis_cluster: bool = Field(False, description="Whether the URL is a node of a Redis Cluster.")  # noqa: FBT003
+    redis_prefix: str = Field("segstream", min_length=1, description="What the private keys begin with.")
+    segments_prefix: str = Field("segments", min_length=1, description="What the public keys begin with.")
+    group: str = Field("segstream", min_length=1, description="Consumer group, and prefix of transactional ids.")
+    instance_id: str | None = Field(
+        None, description="Static membership: a name that stays over restarts, such as the pod's."
+    )
+    session_timeout: Milliseconds = Field(
+        45_000, ge=1_000, description="After this silence Kafka gives a worker's partitions to others."
+    )
+    topics: Names = Field(("events",), min_length=1, description="Topics to read, separated by commas.")
+    topic_changes: str = Field("segment-changes", description="Every transition.")
+    topic_memberships: str = Field("segment-memberships", description="Compacted: each user's whole answer.")
+    topic_dead_letters: str = Field("segment-dead-letters", description="Records that could not be applied.")
+    topic_published: str = Field("segstream-published", description="Compacted: how far each outbox was told.")
+    topic_samples: str = Field("segstream-samples", description="Feature vectors for the models; one partition.")
+    compression: Literal["none", "gzip", "lz4", "snappy", "zstd"] = Field("none", description="Of what is published.")
+    partitioner: Literal["murmur2", "crc32"] = Field(
+        "murmur2", description="As the producers of the input: murmur2 (Java, aiokafka) or crc32 (librdkafka)."
+    )
+    start_from: Annotated[str, BeforeValidator(_start)] = Field(
+        "earliest", description="Where a first start begins: earliest, latest, or a time."
+    )
+    clock: Literal["arrival", "event"] = Field(
+        "arrival", description="What moves time: arrivals (live), or the events' timestamps (replays)."
+    )
+    timer_grace: Milliseconds = Field(0, description="How long a timer waits for events that are on their way.")
+    max_clock_skew: Milliseconds = Field(
+        300_000, description="An event this much later than its arrival is a dead letter."
+    )
+    definitions: Path | None = Field(
+        None, description="Definitions file; becomes version 1 where Redis has none yet."
+    )
+    cache_mb: int = Field(512, ge=1, description="Most memory for cached users, over all partitions.")
+    batch: int = Field(1_000, ge=1, le=10_000, description="Most records applied at once.")
+    publish_interval: Milliseconds = Field(
+        25, ge=10, description="Between two transactions of a partition; under 10 ms the broker slows them down."
+    )
+    sweep_rate: int = Field(5_000, ge=1, description="Users per second and partition that a sweep brings up to date.")
+    sample_every: int = Field(20, ge=0, description="Every how many decisions the models get a sample; 0 for never.")
+    model_samples: int = Field(1_000, ge=1, description="Samples to learn from before the next snapshot.")
+    model_interval: Milliseconds = Field(3_600_000, description="Time between two snapshots.")
+    model_seed: int = Field(0, description="Decides the first centres.")
+    web_host: str = Field("127.0.0.1", description="Where /health is served.")
+    web_port: int = Field(6066, ge=0, le=65_535, description="Port of /health; 0 for none.")
+    log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="What is logged.")
+    drain_timeout: Milliseconds = Field(20_000, description="How long a stopping worker may take to finish.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - given by the library
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003 - given by the library
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read arguments first, then the environment, then the file."""
+        sources: tuple[PydanticBaseSettingsSource, ...] = (init_settings, env_settings)
+        if path := os.environ.get(f"{PREFIX}SETTINGS"):
+            sources += (TomlConfigSettingsSource(settings_cls, toml_file=path),)
+        return sources
+
+
+def load_settings(**given: Any) -> Settings:
+    """Read the settings.
+
+    Raises
+    ------
+    SettingsError
+        Naming each setting that is wrong and what it may be, but never its value.
+    """
+    path = os.environ.get(f"{PREFIX}SETTINGS")
+    if path and not Path(path).is_file():
+        raise SettingsError(f"{PREFIX}SETTINGS names {path}, which is not a file")
+    known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | {f"{PREFIX}SETTINGS"}
+    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    unknown = [name for name in unknown if not name.startswith(f"{PREFIX}TEST_")]
+    if unknown:
+        raise SettingsError(f"there is no setting {unknown[0]}; `segstream settings` lists all")
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        problems = [f"{PREFIX}{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
+        raise SettingsError("; ".join(problems)) from None
