@@ -46,8 +46,10 @@ Path: TypeAlias = Annotated[str, Field(pattern=PATH, examples=["properties.reven
 
 Text: TypeAlias = Annotated[str, Field(max_length=2_000)]
 Words: TypeAlias = Annotated[str, Field(min_length=1, max_length=512)]
-OneOrMore: TypeAlias = Words | Annotated[tuple[Words, ...], Field(min_length=1, max_length=100)]
-Op: TypeAlias = Literal["count", "sum", "mean", "min", "max", "first", "last", "first_time", "last_time", "rate"]
+OneOrMore: TypeAlias = Words | Annotated[tuple[Words, ...], Field(min_length=1, max_length=100, strict=False)]
+Op: TypeAlias = Literal[
+    "count", "sum", "mean", "min", "max", "first", "last", "first_time", "last_time", "rate"
+]
 EventType: TypeAlias = Literal["identify", "track", "page", "screen", "group", "alias"]
 TraitType: TypeAlias = Literal["text", "number", "boolean", "time"]
 
@@ -70,17 +72,25 @@ class FeatureDefinition(_Part):
         None, description="Only track events of this name, or of one of these.", examples=["Order Completed"]
     )
     type: EventType | None = Field(None, description="Only events of this type.", examples=["page"])
-    name: OneOrMore | None = Field(None, description="Only pages or screens of this name.", examples=["Pricing"])
+    name: OneOrMore | None = Field(
+        None, description="Only pages or screens of this name.", examples=["Pricing"]
+    )
     topic: OneOrMore | None = Field(None, description="Only events from this topic.", examples=["events"])
-    of: Path | None = Field(None, description="Where in the event the value is.", examples=["properties.revenue"])
+    of: Path | None = Field(
+        None, description="Where in the event the value is.", examples=["properties.revenue"]
+    )
     window: Duration | None = Field(None, description="Count or sum only over so long.", examples=["30d"])
     resolution: Duration | None = Field(
-        None, description="How finely the window slides; by default about a three-hundredth of it.", examples=["1h"]
+        None,
+        description="How finely the window slides; by default about a three-hundredth of it.",
+        examples=["1h"],
     )
     half_life: Duration | None = Field(
         None, description="After how long an event counts half in a rate.", examples=["7d"]
     )
-    per: Duration | None = Field(None, description="The unit of time of a rate; by default a day.", examples=["1d"])
+    per: Duration | None = Field(
+        None, description="The unit of time of a rate; by default a day.", examples=["1d"]
+    )
     expose: bool = Field(default=False, description="Whether others may read it with the user's segments.")
     description: Text | None = Field(None, description="For people.")
 
@@ -96,20 +106,26 @@ class SegmentDefinition(_Part):
 
     when: Text = Field(description="Who enters.", examples=["orders >= 2 and since(last_order) > 60d"])
     leave_when: Text | None = Field(
-        None, description="Who leaves; by default whoever `when` is not true for.", examples=["revenue_365d < 400"]
+        None,
+        description="Who leaves; by default whoever `when` is not true for.",
+        examples=["revenue_365d < 400"],
     )
     min_dwell: Duration | None = Field(None, description="How long one stays at least.", examples=["1d"])
     label: Text | None = Field(None, description="Its name for people.", examples=["High value"])
     description: Text | None = Field(None, description="What it means and is for.")
     owner: Words | None = Field(None, description="Who answers for it.", examples=["crm"])
-    tags: Annotated[tuple[Words, ...], Field(max_length=100)] = Field((), description="For finding it.", strict=False)
+    tags: Annotated[tuple[Words, ...], Field(max_length=100)] = Field(
+        (), description="For finding it.", strict=False
+    )
 
 
 class GroupDefinition(_Part):
     """Segments of which a user holds at most one: the first that applies."""
 
     first_of: Annotated[tuple[Name, ...], Field(min_length=1, max_length=MOST)] = Field(
-        description="The segments, by precedence.", examples=[["first_time", "active", "lapsed"]], strict=False
+        description="The segments, by precedence.",
+        examples=[["first_time", "active", "lapsed"]],
+        strict=False,
     )
 
 

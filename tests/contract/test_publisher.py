@@ -10,6 +10,7 @@ import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from segstream.adapters.kafka.client import KafkaSettings
+from segstream.adapters.kafka.ends import LogEnds
 from segstream.adapters.kafka.publisher import KafkaPublisher
 from segstream.adapters.memory.log import MemoryLog, MemoryPublisher
 from segstream.errors import Fenced, ServerError
@@ -37,7 +38,9 @@ async def go_on() -> None:
 class World(Protocol):
     """A Kafka, real or in memory."""
 
-    def owner(self, partition: int = 0, *, before_commit: Act = go_on, after_commit: Act = go_on) -> Publisher:
+    def owner(
+        self, partition: int = 0, *, before_commit: Act = go_on, after_commit: Act = go_on
+    ) -> Publisher:
         """Return a new owner of a partition number; what it calls around its commit may wait or crash."""
         ...
 
@@ -45,8 +48,10 @@ class World(Protocol):
         """Return a record for one of this world's topics."""
         ...
 
-    async def seen(self, topic: str = CHANGES, partition: int = 0) -> list[tuple[str, str | None]]:
-        """Return keys and values as a `read_committed` consumer sees them."""
+    async def seen(
+        self, topic: str = CHANGES, partition: int = 0, *, settled: bool = True
+    ) -> list[tuple[str, str | None]]:
+        """Return keys and values as a `read_committed` consumer sees them, once every transaction has `settled`."""
         ...
 
 
@@ -56,7 +61,9 @@ class MemoryWorld:
     def __init__(self) -> None:
         self._log = MemoryLog()
 
-    def owner(self, partition: int = 0, *, before_commit: Act = go_on, after_commit: Act = go_on) -> Publisher:
+    def owner(
+        self, partition: int = 0, *, before_commit: Act = go_on, after_commit: Act = go_on
+    ) -> Publisher:
         """Return a new owner."""
         acts = {"commit": before_commit, "reply": after_commit}
 
@@ -69,10 +76,15 @@ class MemoryWorld:
         """Return a record."""
         return OutRecord(topic, key.encode(), None if value is None else value.encode())
 
-    async def seen(self, topic: str = CHANGES, partition: int = 0) -> list[tuple[str, str | None]]:
-        """Return what is committed."""
+    async def seen(
+        self, topic: str = CHANGES, partition: int = 0, *, settled: bool = True
+    ) -> list[tuple[str, str | None]]:
+        """Return what is committed; here everything settles at once."""
+        del settled
         view = self._log.consumers_view(topic, partition)
-        return [(record.key.decode(), None if record.value is None else record.value.decode()) for record in view]
+        return [
+            (record.key.decode(), None if record.value is None else record.value.decode()) for record in view
+        ]
 
 
 class ActingPublisher(KafkaPublisher):
@@ -100,9 +112,12 @@ class KafkaWorld:
 
     def __init__(self, topics: Topics) -> None:
         self._settings, self._prefix = KafkaSettings(topics.address), topics.prefix
+        self._ends = LogEnds(self._settings)
         self._owners: list[KafkaPublisher] = []
 
-    def owner(self, partition: int = 0, *, before_commit: Act = go_on, after_commit: Act = go_on) -> Publisher:
+    def owner(
+        self, partition: int = 0, *, before_commit: Act = go_on, after_commit: Act = go_on
+    ) -> Publisher:
         """Return a new owner."""
         owner = ActingPublisher(
             partition, self._settings, group=self._prefix, published_topic=f"{self._prefix}published"
@@ -115,23 +130,32 @@ class KafkaWorld:
         """Return a record."""
         return OutRecord(self._prefix + topic, key.encode(), None if value is None else value.encode())
 
-    async def seen(self, topic: str = CHANGES, partition: int = 0) -> list[tuple[str, str | None]]:
+    async def seen(
+        self, topic: str = CHANGES, partition: int = 0, *, settled: bool = True
+    ) -> list[tuple[str, str | None]]:
         """Read the log from its beginning to its end."""
+        # A commit is acknowledged before its records can be read; only what is uncommitted shows that they come.
+        ends = self._ends if settled else None
         there = TopicPartition(self._prefix + topic, partition)
         consumer = AIOKafkaConsumer(**self._settings.consumer_kwargs("test"), group_id=None)
         await consumer.start()
         try:
             consumer.assign([there])
             consumer.seek(there, 0)
-            end, records = (await consumer.end_offsets([there]))[there], []
+            records = []
+            end = (await (ends.ask([there]) if ends else consumer.end_offsets([there])))[there]
             while await consumer.position(there) < end:
                 records += (await consumer.getmany(there, timeout_ms=100)).get(there, [])
         finally:
             await consumer.stop()
-        return [(record.key.decode(), None if record.value is None else record.value.decode()) for record in records]
+        return [
+            (record.key.decode(), None if record.value is None else record.value.decode())
+            for record in records
+        ]
 
     async def close(self) -> None:
         """Let go of what was opened."""
+        await self._ends.close()
         for owner in self._owners:
             await owner.close()
 
@@ -262,8 +286,8 @@ async def test_records_appear_together_in_order_and_only_when_all_is_told(world:
     seen_before: list[tuple[str, str | None]] = []
 
     async def look() -> None:
-        seen_before.extend(await world.seen())
-        seen_before.extend(await world.seen(MEMBERSHIPS))
+        seen_before.extend(await world.seen(settled=False))
+        seen_before.extend(await world.seen(MEMBERSHIPS, settled=False))
 
     owner = world.owner(before_commit=look)
     await owner.fence()

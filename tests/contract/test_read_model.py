@@ -15,7 +15,9 @@ AT = 865_987_200_001
 
 def view(user: str = "00042", sequence: int = 1, incarnation: int = 1, **parts: object) -> View:
     """Return a user's answer, with one segment unless told otherwise."""
-    empty = View(user, incarnation, sequence, sequence, AT, 3, {"behaviour": 12}, {"at_risk": (AT, None)}, {}, {}, [])
+    empty = View(
+        user, incarnation, sequence, sequence, AT, 3, {"behaviour": 12}, {"at_risk": (AT, None)}, {}, {}, []
+    )
     return empty._replace(**parts)  # type: ignore[arg-type]  # a test's shorthand
 
 
@@ -29,7 +31,9 @@ async def test_an_answer_is_read_in_one_look(backend: Backend, epoch: int) -> No
     """The fields are those of the contract, times as on the wire."""
     features: dict[str, object] = {"orders": 2, "revenue": 0.1, "name": 'É"', "vip": True, "age": None}
     await backend.read_model().write(
-        3, epoch, [view(sequence=9, segments={"at_risk": (AT, AT + 1), "b.c3": (AT, None)}, features=features)]
+        3,
+        epoch,
+        [view(sequence=9, segments={"at_risk": (AT, AT + 1), "b.c3": (AT, None)}, features=features)],
     )
     found = dict(await backend.answer("00042"))
     for name, value in features.items():
@@ -74,7 +78,11 @@ async def test_an_equal_version_is_written_again(backend: Backend, epoch: int) -
     await model.write(3, epoch, views)
     answers = [await backend.answer("00042"), await backend.answer("7"), await backend.members("at_risk", 3)]
     await model.write(3, epoch, views)
-    assert answers == [await backend.answer("00042"), await backend.answer("7"), await backend.members("at_risk", 3)]
+    assert answers == [
+        await backend.answer("00042"),
+        await backend.answer("7"),
+        await backend.members("at_risk", 3),
+    ]
     assert list(await backend.members("at_risk", 3)) == ["00042", "7"]
 
 

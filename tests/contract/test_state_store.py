@@ -197,7 +197,9 @@ async def test_users_and_topics_with_words_of_the_protocol_are_harmless(backend:
     store = await owner(backend)
     words = ["fenced", "lost", "ok", "a b\r\nc", "{5}"]
     await store.commit(
-        step(1, states={word: word.encode() for word in words}, timers=dict.fromkeys(words, 1), arrivals=words)
+        step(
+            1, states={word: word.encode() for word in words}, timers=dict.fromkeys(words, 1), arrivals=words
+        )
     )
     assert {user for user, _ in await store.due(2, 10)} == set(words)
     assert await store.load(words) == [word.encode() for word in words]

@@ -6,12 +6,12 @@ import json
 import time
 from typing import TYPE_CHECKING
 
-import faust
 import structlog
-from aiokafka import AIOKafkaProducer
 
+from segstream.adapters.control import control_plane
 from segstream.adapters.kafka.client import KafkaSettings
 from segstream.adapters.kafka.consumer import GroupSettings, make_consumer
+from segstream.adapters.kafka.producer import make_producer
 from segstream.adapters.kafka.publisher import KafkaPublisher
 from segstream.adapters.kafka.topics import Topics, check_topics
 from segstream.adapters.redis.connection import connect
@@ -35,6 +35,8 @@ from segstream.partition import Options, Partition
 from segstream.runner import Pace
 
 if TYPE_CHECKING:
+    from faust import App
+
     from segstream.settings import Settings
 
 
@@ -52,6 +54,7 @@ def kafka_settings(settings: Settings) -> KafkaSettings:
         username=settings.kafka_username,
         password=settings.kafka_password.get_secret_value() if settings.kafka_password else None,
         ca_file=settings.kafka_ca_file,
+        check_crcs=settings.kafka_check_crcs,
     )
 
 
@@ -193,7 +196,7 @@ class Application:
         return SegmentationService(
             topics=settings.topics,
             make_consumer=lambda listener: make_consumer(self.kafka, group, settings.topics, listener),
-            make_producer=lambda: AIOKafkaProducer(**self.kafka.kwargs("samples"), acks=1),
+            make_producer=lambda: make_producer(self.kafka, "samples"),
             make_flow=self.make_flow,
             prepare=self.prepare,
             refresh=self.refresh,
@@ -211,64 +214,13 @@ class Application:
         )
 
 
-def create_app(settings: Settings) -> faust.App:
+def create_app(settings: Settings) -> App:
     """Return the Faust app of a worker: the hot path as a service, the trainer as an agent, and the web server.
 
     Parameters
     ----------
     settings : Settings
-
-    Notes
-    -----
-    Faust's consumer group, ``<group>-control``, reads nothing but samples.
     """
     parts = Application(settings)
-    app = faust.App(
-        f"{settings.group}-control",
-        broker=[f"aiokafka://{server.strip()}" for server in settings.kafka.split(",")],
-        store="memory://",
-        autodiscover=False,
-        topic_disable_leader=True,
-        topic_allow_declare=False,
-        stream_wait_empty=False,
-        web_enabled=settings.web_port > 0,
-        web_bind=settings.web_host,
-        web_port=settings.web_port or 6066,
-        broker_session_timeout=settings.session_timeout / 1000,
-        broker_heartbeat_interval=max(settings.session_timeout / 10_000, 0.3),
-    )
-    service = parts.make_service()
-    app.service(service)
     trainer = Trainer(parts.models, parts.recipes, settings.model_samples, settings.model_interval, now)
-    samples = app.topic(settings.topic_samples, key_serializer="raw", value_serializer="raw", key_type=bytes, value_type=bytes)
-
-    @app.agent(samples, name="trainer")  # type: ignore[untyped-decorator]
-    async def train(stream: faust.Stream[bytes]) -> None:
-        # An exception here would acknowledge the sample and end the agent: the trainer catches and reports.
-        async for event in stream.events():
-            await trainer.learn(event.message.offset, event.value)
-
-    @app.timer(interval=1.0)  # type: ignore[untyped-decorator]
-    async def offer() -> None:
-        await trainer.tick()
-
-    @app.on_partitions_revoked.connect(weak=False)  # type: ignore[untyped-decorator]
-    async def give_up(*_args: object, **_kwargs: object) -> None:
-        trainer.give_up()
-
-    @app.page("/health/live")  # type: ignore[untyped-decorator]
-    async def live(view: faust.web.View, request: object) -> object:  # noqa: ARG001
-        late = time.monotonic() - service.polled_at
-        return view.json({"live": late < LIVE_LIMIT, "polled_seconds_ago": round(late, 1)}, status=200 if late < LIVE_LIMIT else 503)
-
-    @app.page("/health/ready")  # type: ignore[untyped-decorator]
-    async def ready(view: faust.web.View, request: object) -> object:  # noqa: ARG001
-        troubles = {str(number): runner.trouble for number, runner in service.runners.items() if runner.trouble}
-        status = 200 if not troubles else 503
-        return view.json({"ready": not troubles, "partitions": sorted(service.runners), "troubles": troubles}, status=status)
-
-    return app
-
-
-LIVE_LIMIT = 30.0
-"""Seconds without a look at Kafka after which the process is stuck: a hundred times the usual wait."""
+    return control_plane(settings, parts.make_service(), trainer)

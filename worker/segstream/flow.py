@@ -95,10 +95,10 @@ class Flow:
             outcome, letters = Outcome(), list[tuple[bytes, bytes]]()
             for record, event, clock in incoming.entries:
                 meta.clock, meta.offsets[record.topic] = clock, record.offset
-                wrong = event if isinstance(event, Rejected) else self._stray(event, users, outcome)
-                if wrong is not None:
-                    letters.append(((record.key or b"")[:MAX_KEY], dead_letter(record, wrong)))
-                elif (user := users[event.user]) is not None:
+                user = event if isinstance(event, Rejected) else self._user(event, users, outcome)
+                if isinstance(user, Rejected):
+                    letters.append(((record.key or b"")[:MAX_KEY], dead_letter(record, user)))
+                elif not isinstance(event, Rejected):
                     engine.apply(user, event, record, clock - grace, outcome)  # 3, 4
             await partition.commit(outcome, letters)  # 5
         if incoming.adopt_at is not None:
@@ -108,15 +108,16 @@ class Flow:
             return incoming.taken + 1
         return incoming.taken
 
-    def _stray(self, event: Event, users: dict[str, User | None], outcome: Outcome) -> Rejected | None:
-        """Make room for a user not seen before, unless its records belong into another partition."""
-        if users[event.user] is None:
+    def _user(self, event: Event, users: dict[str, User | None], outcome: Outcome) -> User | Rejected:
+        """Return the event's user, made if it is new; not if its records belong into another partition."""
+        user = users[event.user]
+        if user is None:
             options = self.partition.options
             wrong = misplaced(event.user, self.number, options.partitions, options.partitioner)
             if wrong is not None:
                 return wrong
-            users[event.user] = self.partition.engine.newcomer(event.user, outcome)
-        return None
+            user = users[event.user] = self.partition.engine.newcomer(event.user, outcome)
+        return user
 
     async def publish(self, most: int = 8) -> int:
         """Publish up to ``most`` parcels in one transaction, then write the read model; return how many."""

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from segstream.core.events import Event, Rejected, RejectionReason, decode
+from segstream_schemas import RejectionReason
+
+from segstream.core.events import Event, Rejected, decode
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

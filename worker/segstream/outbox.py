@@ -145,10 +145,17 @@ def view_of(
 ) -> View:
     """Return a user's answer after a batch, with what was entered and left since before it."""
     user = touched.user
-    segments = {name: (since, None if ends >= NEVER else ends) for name, (since, ends) in user.held.items()}
-    segments |= {f"{model}.{cluster}": (since, None) for model, (cluster, since) in user.assigned.items()}
-    before = {name: since for name, (since, _) in touched.held.items()}
-    before |= {f"{model}.{cluster}": since for model, (cluster, since) in touched.assigned.items()}
+    segments: dict[str, tuple[int, int | None]] = {
+        name: (since, None if ends >= NEVER else ends) for name, (since, ends) in user.held.items()
+    }
+    for model, (cluster, since) in user.assigned.items():
+        segments[f"{model}.{cluster}"] = since, None
+    entered, left = {}, []
+    if user.sequence != touched.sequence:  # else the same segments, and only their ends may have moved
+        before = {name: since for name, (since, _) in touched.held.items()}
+        before |= {f"{model}.{cluster}": since for model, (cluster, since) in touched.assigned.items()}
+        entered = {name: since for name, (since, _) in segments.items() if before.get(name) != since}
+        left = [name for name in before if name not in segments]
     return View(
         user=user.name,
         incarnation=user.incarnation,
@@ -159,6 +166,6 @@ def view_of(
         model_version=model_version,
         segments=segments,
         features=features,
-        entered={name: since for name, (since, _) in segments.items() if before.get(name) != since},
-        left=[name for name in before if name not in segments],
+        entered=entered,
+        left=left,
     )

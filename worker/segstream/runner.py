@@ -14,12 +14,10 @@ from typing import TYPE_CHECKING, Protocol
 from segstream.errors import PositionError, SegstreamError
 
 if TYPE_CHECKING:
-    from collections.abc import Awaitable, Callable
+    from collections.abc import Callable
 
     from segstream.flow import Flow
     from segstream.inbox import Inbox
-
-    Sleep = Callable[[float], Awaitable[None]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,8 +75,6 @@ class Runner:
         Where the fetched records are put; call ``poke`` after putting some.
     owner : Owner
     pace : Pace
-    sleep : callable
-        As ``asyncio.sleep``.
 
     Attributes
     ----------
@@ -95,14 +91,13 @@ class Runner:
         inbox: Inbox,
         owner: Owner,
         pace: Pace,
-        sleep: Sleep = asyncio.sleep,
     ) -> None:
         self.number, self.inbox = number, inbox
         self.flow: Flow | None = None
         self.trouble = "taking over"
-        self.stopping = False
+        self._stop = asyncio.Event()
         self.known_until = 0
-        self._make_flow, self._owner, self._pace, self._sleep = make_flow, owner, pace, sleep
+        self._make_flow, self._owner, self._pace = make_flow, owner, pace
         self._news = asyncio.Event()
         self._told = asyncio.Event()
         self._worked = False
@@ -113,14 +108,14 @@ class Runner:
 
     def stop(self) -> None:
         """Ask the runner to finish the batch in hand, publish what is committed, and end."""
-        self.stopping = True
+        self._stop.set()
         self._news.set()
         self._told.set()
 
     async def run(self) -> None:
         """Work until stopped, or until the partition belongs to somebody else or cannot be worked on."""
         retry = self._pace.first_retry
-        while not self.stopping:
+        while not self._stop.is_set():
             flow = self.flow = self._make_flow()
             try:
                 await flow.take_over()
@@ -134,9 +129,8 @@ class Runner:
                 self._report(error)
             finally:
                 await self._close(flow)
-            if self.stopping:
+            if await self._wait(self._stop, retry):
                 return
-            await self._sleep(retry)
             retry = min(2 * retry, self._pace.last_retry)
             if not await self._owner.still_owns(self.number):
                 self.trouble = "given to another worker"
@@ -168,7 +162,7 @@ class Runner:
         loop = asyncio.get_running_loop()
         next_sweep = 0.0
         slice_takes = 500 / self._pace.sweep_rate
-        while not self.stopping:
+        while not self._stop.is_set():
             self._news.clear()
             busy = False
             if len(flow.partition.parcels) < self._pace.backlog:
@@ -211,10 +205,11 @@ class Runner:
                 continue
             await flow.publish()
             self._news.set()
-            if not self._worked:
-                await self._sleep(self._pace.publish_interval)
+            await self._wait(self._stop, self._pace.publish_interval)
 
     @staticmethod
-    async def _wait(event: asyncio.Event, seconds: float) -> None:
+    async def _wait(event: asyncio.Event, seconds: float) -> bool:
+        """Wait for an event, no longer than ``seconds``; return whether it came."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(event.wait(), seconds)
+        return event.is_set()

@@ -40,7 +40,7 @@ def test_every_exception_of_redis_py_has_its_advice(kind: type[Exception]) -> No
 def test_an_error_says_where_and_what_to_do_in_one_line(error: Exception) -> None:
     """Server errors carry the address, and keep the cause."""
     with (
-        pytest.raises(ServerError, match="^Redis at somewhere:1/0: .+; .+$") as caught,
+        pytest.raises(ServerError, match=r"^Redis at somewhere:1/0: .+; .+$") as caught,
         redis_errors("somewhere:1/0"),
     ):
         raise error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import faust
@@ -34,7 +35,7 @@ INBOX_BATCHES = 4
 """Records kept per topic and partition, in batches: enough that the next batch is there when one is done."""
 
 
-class SegmentationService(faust.Service):  # type: ignore[misc]  # faust ships no complete types
+class SegmentationService(faust.Service):
     """Owns partition numbers and works on them.
 
     Parameters
@@ -91,7 +92,7 @@ class SegmentationService(faust.Service):  # type: ignore[misc]  # faust ships n
         self._partitions, self._drain_timeout = partitions, drain_timeout
         self._log = structlog.get_logger("segstream")
         self.runners: dict[int, Runner] = {}
-        self._tasks: dict[int, asyncio.Task[None]] = {}
+        self._runs: dict[int, asyncio.Task[None]] = {}
         self._fetching: set[TopicPartition] = set()
         self._acknowledged: dict[TopicPartition, int] = {}
         self.polled_at = time.monotonic()
@@ -129,9 +130,10 @@ class SegmentationService(faust.Service):  # type: ignore[misc]  # faust ships n
         numbers = sorted({there.partition for there in assigned})
         for number in numbers:
             topics = [there.topic for there in assigned if there.partition == number]
-            runner = Runner(number, lambda n=number: self._make_flow(n, len(numbers)), Inbox(topics), self, self._pace)
+            make_flow = partial(self._make_flow, number, len(numbers))
+            runner = Runner(number, make_flow, Inbox(topics), self, self._pace)
             self.runners[number] = runner
-            self._tasks[number] = asyncio.create_task(self._run(runner), name=f"partition-{number}")
+            self._runs[number] = asyncio.create_task(self._run(runner), name=f"partition-{number}")
         self._log.info("assigned", partitions=numbers)
 
     async def _run(self, runner: Runner) -> None:
@@ -146,8 +148,8 @@ class SegmentationService(faust.Service):  # type: ignore[misc]  # faust ships n
         """Finish and give up all partitions within ``seconds``."""
         for runner in self.runners.values():
             runner.stop()
-        if self._tasks:
-            _, late = await asyncio.wait(self._tasks.values(), timeout=seconds)
+        if self._runs:
+            _, late = await asyncio.wait(self._runs.values(), timeout=seconds)
             for task in late:
                 task.cancel()
             if late:
@@ -156,7 +158,7 @@ class SegmentationService(faust.Service):  # type: ignore[misc]  # faust ships n
         with contextlib.suppress(SegstreamError, KafkaError):
             await self._acknowledge()
         self.runners.clear()
-        self._tasks.clear()
+        self._runs.clear()
         self._fetching.clear()
 
     async def still_owns(self, number: int) -> bool:

@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from segstream.core.changes import change_document, dwell_over, inputs_of, reasons_for
 from segstream.core.segments import Choice
 from segstream.core.time import NEVER
+from segstream.core.types import Motion
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
     from segstream.core.basis import Basis
     from segstream.core.clusters import Snapshot
-    from segstream.core.definitions import Definitions, Discovered
-    from segstream.core.types import State
+    from segstream.core.definitions import Definitions, Discovered, Feature
+    from segstream.core.types import State, Value
     from segstream.core.user import User
 
     Document = dict[str, Any]
+    Read = Callable[[Document], Value]
+    Add = Callable[[State, int, Value, str], State]
+    Compact = Callable[[State, int], State]
+
+
+class Route(NamedTuple):
+    """What one kind of event does to the features, laid out so that an event costs few look-ups.
+
+    Parameters
+    ----------
+    steps : tuple of (int, callable or None, callable, callable or None)
+        Index of a state; how to read the event's value, if one is needed; how to add it; how to drop what has left
+        a window, if it is one.
+    exposed : bool
+        Whether any of these features is exposed.
+    """
+
+    steps: tuple[tuple[int, Read | None, Add, Compact | None], ...]
+    exposed: bool
 
 
 class Decider:
@@ -33,13 +53,17 @@ class Decider:
         Those of ``basis.models``; one made for other inputs than the definitions' is left aside.
     """
 
-    __slots__ = ("_choices", "basis", "definitions", "discovered", "exposed", "zero")
+    __slots__ = ("_choices", "_routes", "basis", "definitions", "discovered", "exposed", "windows", "zero")
 
     def __init__(self, basis: Basis, definitions: Definitions, snapshots: Mapping[str, Snapshot]) -> None:
         self.basis = basis
         self.definitions = definitions
         self.zero: tuple[State, ...] = tuple(feature.accumulator.zero() for feature in definitions.features)
         self.exposed = tuple(feature for feature in definitions.features if feature.expose)
+        self.windows = tuple(
+            (feature.index, feature.accumulator.compact) for feature in definitions.features if _is_window(feature)
+        )
+        self._routes: dict[int, Route] = {}
         segments = {segment.name: segment for segment in definitions.segments}
         grouped = {name: group for group in definitions.groups for name in group.segments}
         choices: dict[str, Choice] = {}
@@ -55,6 +79,24 @@ class Decider:
             snapshot = snapshots.get(model.name)
             if snapshot is not None and snapshot.features == tuple(item.text for item in model.inputs):
                 self.discovered.append((model, snapshot))
+
+    def route(self, kind: str, name: str | None, topic: str) -> Route:
+        """Return what an event of a type and name from a topic does to the features."""
+        features = self.definitions.routes(kind, name, topic)
+        key = id(features)  # the definitions keep one tuple for each way an event can go
+        found = self._routes.get(key)
+        if found is None:
+            steps = tuple(
+                (
+                    feature.index,
+                    None if feature.path is None else feature.read,
+                    feature.accumulator.add,
+                    feature.accumulator.compact if _is_window(feature) else None,
+                )
+                for feature in features
+            )
+            found = self._routes[key] = Route(steps, any(feature.expose for feature in features))
+        return found
 
     def decide(
         self, user: User, before: Sequence[State] | None, at: int, cause: Document, changes: list[Document]
@@ -76,8 +118,7 @@ class Decider:
         changes : list
             Gets a document for each transition.
         """
-        states, held = user.features, user.held
-        due = NEVER
+        states, held, due = user.features, user.held, NEVER
         for choice in self._choices:
             current, since, ends = None, at, NEVER
             for name in choice.names:
@@ -87,20 +128,15 @@ class Decider:
                     break
             target, until = choice.judge(current, states, at)
             kept_until = 0 if current is None else since + choice.by_name[current].min_dwell
+            if target != current and at < kept_until:
+                target, until = current, kept_until
             if target != current:
-                if at < kept_until:
-                    target, until = current, kept_until
-                else:
-                    held = self._move(user, choice, (current, target), (before, at), cause, changes)
-                    since, ends, kept_until = at, held[target][1] if target else NEVER, 0
-                    if target is not None:
-                        kept_until = at + choice.by_name[target].min_dwell
-                    _, until = choice.judge(target, states, at)
-            if target is not None:
+                until = self._move(user, choice, (current, target), (before, at), cause, changes)
+            elif target is not None:
                 until = max(until, kept_until)
                 expires = choice.ends(target, kept_until, states, until)
                 if expires != ends:
-                    held = user.held = {**held, target: (since, expires)}
+                    user.held = {**user.held, target: (since, expires)}
             if until < due:
                 due = until
         if self.discovered:
@@ -117,8 +153,14 @@ class Decider:
         moment: tuple[Sequence[State] | None, int],
         cause: Document,
         changes: list[Document],
-    ) -> dict[str, tuple[int, int]]:
-        """Leave one segment of a group and enter another: two records with the same cause."""
+    ) -> int:
+        """Leave one segment of a group and enter another: two records with the same cause.
+
+        Returns
+        -------
+        int
+            A moment up to which the new one certainly stays.
+        """
         current, target = step
         before, at = moment
         states = user.features
@@ -128,13 +170,14 @@ class Decider:
         if current is not None:
             user.held = {name: stay for name, stay in user.held.items() if name != current}
             self._tell(user, "exited", current, choice.group, None, (at, NEVER), cause, reasons, changes)
+        _, until = choice.judge(target, states, at)
         if target is not None:
             kept_until = at + choice.by_name[target].min_dwell
-            _, until = choice.judge(target, states, at)
-            expires = choice.ends(target, kept_until, states, max(until, kept_until))
+            until = max(until, kept_until)
+            expires = choice.ends(target, kept_until, states, until)
             user.held = {**user.held, target: (at, expires)}
             self._tell(user, "entered", target, choice.group, current, (at, expires), cause, reasons, changes)
-        return user.held
+        return until
 
     def _assign(
         self, user: User, before: Sequence[State] | None, at: int, cause: Document, changes: list[Document]
@@ -221,3 +264,7 @@ class Decider:
                 model_version=self.basis.models,
             )
         )
+
+
+def _is_window(feature: Feature) -> bool:
+    return feature.accumulator.motion is Motion.STEPS

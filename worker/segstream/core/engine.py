@@ -128,24 +128,26 @@ class Engine:
         """
         touched = self.touch(user, outcome)
         message = digest(event.message_id)
-        if user.remembers(message):
+        if message in user.recent:
             outcome.repeats += 1
             return
         decider = self.current
-        limit = max(clock, event.at)
+        happened = event.at
+        limit = happened if happened > clock else clock
         if user.due < limit:
             self._wake(user, decider, limit, outcome)
         user.remember(message)
-        at = max(event.at, user.decided_at)
+        at = happened if happened > user.decided_at else user.decided_at
         before = user.features
-        features: list[State] = list(before)
-        for feature in decider.definitions.routes(event.type, event.name, record.topic):
-            accumulator, index = feature.accumulator, feature.index
-            state = accumulator.compact(features[index], at)
-            features[index] = accumulator.add(state, event.at, feature.read(event.document), event.message_id)
-            if feature.expose:
-                touched.exposed = True
-        user.features = tuple(features)
+        route = decider.route(event.type, event.name, record.topic)
+        if route.steps:
+            states: list[State] = list(before)
+            document, tie = event.document, event.message_id
+            for index, read, add, compact in route.steps:
+                state = states[index] if compact is None else compact(states[index], at)
+                states[index] = add(state, happened, None if read is None else read(document), tie)
+            user.features = tuple(states)
+            touched.exposed = touched.exposed or route.exposed
         cause = {
             "type": "event",
             "message_id": event.message_id,
@@ -166,10 +168,11 @@ class Engine:
         while user.due < before:
             due, told = user.due, len(outcome.changes)
             features = user.features
-            user.features = tuple(
-                feature.accumulator.compact(state, due)
-                for feature, state in zip(decider.definitions.features, features, strict=True)
-            )
+            if decider.windows:
+                states = list(features)
+                for index, compact in decider.windows:
+                    states[index] = compact(states[index], due)
+                user.features = tuple(states)
             decider.decide(user, features, due, {"type": "timer", "due": format_time(due)}, outcome.changes)
             outcome.wake_ups += 1
             if len(outcome.changes) == told:

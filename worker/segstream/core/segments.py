@@ -90,6 +90,9 @@ class Choice:
         for _ in range(MOST_HOPS):
             if at >= NEVER:
                 return NEVER
+            stays, _ = self._stays[current](states, at)
+            if not stays:
+                return at
             target, until = self.judge(current, states, at)
             if target != current:
                 return at

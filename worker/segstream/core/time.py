@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from typing import Final
 
 from segstream_schemas.times import milliseconds
@@ -47,6 +48,7 @@ def parse_time(text: str) -> int:
     return milliseconds(text)
 
 
+@lru_cache(maxsize=4096)
 def format_time(at: int) -> str:
     """Write a time as RFC 3339 in UTC with milliseconds and ``Z``.
 
@@ -55,6 +57,7 @@ def format_time(at: int) -> str:
     at : int
         Milliseconds since 1970, UTC.
     """
+    # A moment is written several times: in the change, the membership and the read model.
     return (EPOCH + timedelta(milliseconds=at)).isoformat(timespec="milliseconds")[:-6] + "Z"
 
 
@@ -78,6 +81,7 @@ def parse_duration(text: str) -> int:
     return sum(int(number) * UNITS[unit] for number, unit in parts)
 
 
+@lru_cache(maxsize=4096)
 def format_duration(length: int) -> str:
     """Write a duration in days and smaller units, leaving out those that are nought.
 

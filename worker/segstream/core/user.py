@@ -107,10 +107,6 @@ class User:
         ) = fields  # fmt: skip
         return user
 
-    def remembers(self, message: int) -> bool:
-        """Tell whether the message with this digest was among the last ``RECENT_IDS``."""
-        return message in self.recent
-
     def remember(self, message: int) -> None:
         """Add the digest of a message, forgetting the oldest."""
         self.recent = (*self.recent[1 - RECENT_IDS :], message)

@@ -29,7 +29,7 @@ class Child:
     log : Path
         File to which its output is appended.
     environment : mapping, optional
-        Variables added to those of this process.
+        Variables added to those of this process; None takes one away.
 
     Raises
     ------
@@ -38,15 +38,16 @@ class Child:
     """
 
     def __init__(
-        self, command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None
+        self, command: Sequence[str], log: Path, environment: Mapping[str, str | None] | None = None
     ) -> None:
+        variables = {**os.environ, **(environment or {})}
         with log.open("ab") as output:
             self._process = subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
-                env={**os.environ, **(environment or {})},
+                env={name: value for name, value in variables.items() if value is not None},
                 start_new_session=True,
                 preexec_fn=_die_with_parent(),  # noqa: PLW1509 - safe as it is written there
             )

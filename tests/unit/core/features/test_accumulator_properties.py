@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from decimal import ROUND_HALF_EVEN, Decimal
-from fractions import Fraction
+from collections.abc import Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -16,201 +13,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segstream.core.features import Accumulator, FeatureSpec, build
-from segstream.core.time import NEVER, parse_time
-from segstream.core.types import Motion, State, Value, ValueKind
+from segstream.core.features import Accumulator, build
+from segstream.core.time import NEVER
+from segstream.core.types import Motion, State, Value
+from tests.unit.core.features.recounts import CASES, Case, Event, is_number
 
-Event = tuple[int, Value, str]
-Recount = Callable[[list[Event], int], Any]
 SPAN = 1_000
-"""Random events lie between -SPAN and SPAN ms, so windows and half-lives below are a few ms to a few SPAN."""
-
-
-def is_number(value: Value) -> bool:
-    """Say whether a value is a number a feature takes."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        return False
-    return math.isfinite(value) and abs(value) < 2**63
-
-
-def numbers(events: list[Event]) -> list[tuple[int, Any]]:
-    """Keep timestamps and values of the events that hold a number."""
-    return [(at, value) for at, value, _ in events if is_number(value)]
-
-
-def exact(value: float) -> Fraction:
-    """Round a number's decimal text to six places, halves to even."""
-    return Fraction(Decimal(str(value)).quantize(Decimal("0.000001"), ROUND_HALF_EVEN))
-
-
-def exact_sum(told: list[tuple[int, Any]]) -> float:
-    """Add the numbers up as fractions."""
-    return float(sum((exact(value) for _, value in told), Fraction(0)))
-
-
-def in_window(events: list[Any], at: int, window: int, width: int) -> list[Any]:
-    """Keep the events whose bucket has not left the window."""
-    return [event for event in events if (event[0] - event[0] % width) + width + window > at]
-
-
-def decayed(told: list[tuple[int, Any]], at: int, half_life: int, per: int) -> float:
-    """Weigh each amount by its age; cells over 64 half-lives old are forgotten."""
-    alive = [(then, amount) for then, amount in told if then // half_life >= at // half_life - 64]
-    weights = (float(amount) * 2.0 ** ((then - at) / half_life) for then, amount in alive)
-    return math.fsum(weights) * math.log(2) / half_life * per
-
-
-def told(events: list[Event], keep: Callable[[Value], bool]) -> list[tuple[int, str, Value]]:
-    """Sort the values of the wanted kind by time and message id."""
-    return sorted((at, tie, value) for at, value, tie in events if keep(value))
-
-
-def readable(value: Value) -> bool:
-    """Say whether a text is one of the times among the samples."""
-    return isinstance(value, str) and value.startswith("1997")
-
-
-def anything(value: Value) -> bool:
-    """Say whether a value is one that can be told."""
-    return isinstance(value, str | bool) or is_number(value)
-
-
-@dataclass(frozen=True)
-class Case:
-    """An accumulator and an independent way to its value."""
-
-    name: str
-    spec: FeatureSpec
-    recount: Recount
-    bound: int = 1
-    """How many entries the collections in a state may have together."""
-
-
-CASES = [
-    Case("count", FeatureSpec("count"), lambda events, _: len(events)),
-    Case(
-        "count of",
-        FeatureSpec("count", has_of=True),
-        lambda events, _: sum(value is not None for _, value, _ in events),
-    ),
-    Case("sum", FeatureSpec("sum", has_of=True), lambda events, _: exact_sum(numbers(events))),
-    Case(
-        "mean",
-        FeatureSpec("mean", has_of=True),
-        lambda events, _: (
-            float(sum(exact(value) for _, value in numbers(events)) / len(numbers(events)))
-            if numbers(events)
-            else None
-        ),
-        2,
-    ),
-    Case(
-        "min",
-        FeatureSpec("min", has_of=True),
-        lambda events, _: min((value for _, value in numbers(events)), default=None),
-    ),
-    Case(
-        "max",
-        FeatureSpec("max", has_of=True),
-        lambda events, _: max((value for _, value in numbers(events)), default=None),
-    ),
-    Case(
-        "first",
-        FeatureSpec("first", has_of=True),
-        lambda events, _: next((value for *_, value in told(events, anything)), None),
-        3,
-    ),
-    Case(
-        "last",
-        FeatureSpec("last", has_of=True),
-        lambda events, _: next((value for *_, value in reversed(told(events, anything))), None),
-        3,
-    ),
-    Case(
-        "number trait",
-        FeatureSpec("last", has_of=True, kind=ValueKind.NUMBER),
-        lambda events, _: next((value for *_, value in reversed(told(events, is_number))), None),
-        3,
-    ),
-    Case(
-        "text trait",
-        FeatureSpec("last", has_of=True, kind=ValueKind.TEXT),
-        lambda events, _: next(
-            (value for *_, value in reversed(told(events, lambda value: isinstance(value, str)))), None
-        ),
-        3,
-    ),
-    Case(
-        "boolean trait",
-        FeatureSpec("last", has_of=True, kind=ValueKind.BOOLEAN),
-        lambda events, _: next(
-            (value for *_, value in reversed(told(events, lambda value: isinstance(value, bool)))), None
-        ),
-        3,
-    ),
-    Case(
-        "time trait",
-        FeatureSpec("last", has_of=True, kind=ValueKind.TIME),
-        lambda events, _: next(
-            (parse_time(str(value)) for *_, value in reversed(told(events, readable))), None
-        ),
-        3,
-    ),
-    Case(
-        "first_time",
-        FeatureSpec("first_time"),
-        lambda events, _: min((at for at, *_ in events), default=None),
-    ),
-    Case(
-        "last_time of",
-        FeatureSpec("last_time", has_of=True),
-        lambda events, _: max((at for at, value, _ in events if value is not None), default=None),
-    ),
-    Case(
-        "windowed count",
-        FeatureSpec("count", window=300, resolution=20),
-        lambda events, at: len(in_window(events, at, 300, 20)),
-        3 + 17,
-    ),
-    Case(
-        "windowed count, uneven",
-        FeatureSpec("count", window=100, resolution=7, has_of=True),
-        lambda events, at: len(in_window([event for event in events if event[1] is not None], at, 100, 7)),
-        3 + 16,
-    ),
-    Case(
-        "windowed sum",
-        FeatureSpec("sum", window=450, resolution=45, has_of=True),
-        lambda events, at: exact_sum(in_window(numbers(events), at, 450, 45)),
-        3 + 12,
-    ),
-    Case(
-        "rate",
-        FeatureSpec("rate", half_life=130, per=100),
-        lambda events, at: pytest.approx(
-            decayed([(then, 1) for then, *_ in events], at, 130, 100), rel=1e-8, abs=1e-300
-        ),
-        65,
-    ),
-    Case(
-        "short rate",
-        FeatureSpec("rate", half_life=9, per=100),
-        lambda events, at: pytest.approx(
-            decayed([(then, 1) for then, *_ in events], at, 9, 100), rel=1e-8, abs=1e-18
-        ),
-        65,
-    ),
-    Case(
-        "summing rate",
-        FeatureSpec("rate", half_life=40, per=100, has_of=True),
-        lambda events, at: pytest.approx(
-            decayed([(then, exact(value)) for then, value in numbers(events)], at, 40, 100),
-            rel=1e-8,
-            abs=1e-8 * sum(abs(value) for _, value in numbers(events)),
-        ),
-        65,
-    ),
-]
+"""Random events lie between -SPAN and SPAN ms; the cases' windows and half-lives are shorter than that."""
 
 every = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
 moving = [case for case in CASES if build(case.spec).motion is Motion.STEPS]
@@ -414,7 +223,7 @@ def test_a_window_crosses_a_bound_when_the_step_over_it_comes(
     state = fold(accumulator, events)
     width, window = case.spec.resolution or 0, case.spec.window or 0
     candidates = {then - then % width + width + window for then, *_ in events}
-    expected = first_turn(accumulator, state, op, bound, at, list(around(candidates, at)))
+    expected = first_turn(accumulator, state, op, bound, at, looked_at=list(around(candidates, at)))
     assert accumulator.crosses(state, op, bound, at) == expected
 
 
@@ -428,7 +237,7 @@ def test_a_window_crosses_a_bound_when_the_step_over_it_comes(
 )
 @settings(max_examples=20, deadline=None, derandomize=True)
 def test_a_decaying_value_crosses_a_bound_at_the_very_millisecond(
-    case: Case, events: list[Event], later: int, op: str, bound: float, share: float | None
+    case: Case, *, events: list[Event], later: int, op: str, bound: float, share: float | None
 ) -> None:
     """Stepping through time millisecond by millisecond finds no earlier moment and no other."""
     accumulator = build(case.spec)
@@ -439,7 +248,7 @@ def test_a_decaying_value_crosses_a_bound_at_the_very_millisecond(
     half_life = case.spec.half_life or 1
     forgotten = {(then // half_life + 65) * half_life for then, *_ in events}
     looked_at = sorted({*range(at + 1, at + 12 * half_life), *around(forgotten, at)})
-    expected = first_turn(accumulator, state, op, bound, at, looked_at)
+    expected = first_turn(accumulator, state, op, bound, at, looked_at=looked_at)
     announced = accumulator.crosses(state, op, bound, at)
     if announced == NEVER or announced in looked_at:
         assert announced == expected
@@ -464,11 +273,11 @@ def turned(accumulator: Accumulator, state: State, op: str, bound: float, at: in
 
 
 def first_turn(
-    accumulator: Accumulator, state: State, op: str, bound: float, at: int, moments: list[int]
+    accumulator: Accumulator, state: State, op: str, bound: float, at: int, *, looked_at: list[int]
 ) -> int:
     """Return the first of the moments with another truth than at the start."""
     before = turned(accumulator, state, op, bound, at)
-    for moment in moments:
+    for moment in looked_at:
         if turned(accumulator, state, op, bound, moment) != before:
             return moment
     return NEVER

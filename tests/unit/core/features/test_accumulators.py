@@ -123,6 +123,29 @@ def test_a_rate_falls_below_a_share_of_itself_at_the_exact_millisecond(half_life
     assert float(rate.value(state, turn) or 0) <= bound < float(rate.value(state, turn - 1) or 0)
 
 
+def test_a_summing_rate_may_change_its_sign_when_a_huge_old_amount_is_forgotten() -> None:
+    """Until then the remainder of the old amount outweighs the small new one of the other sign."""
+    balance = build(FeatureSpec("rate", half_life=DAY, has_of=True))
+    first_day = START // DAY * DAY
+    state = balance.add(balance.zero(), first_day, 1e15, "m1")
+    state = balance.add(state, first_day + 64 * DAY, -0.00001, "m2")
+    at = first_day + 64 * DAY
+    for op in ("<", ">"):
+        assert balance.crosses(state, op, 0.0, at) == first_day + 65 * DAY
+
+
+@pytest.mark.parametrize("op", ["min", "max"])
+@pytest.mark.parametrize(("told", "kept"), [((3, 3.0), "3"), ((0.0, -0.0), "0"), ((2.5, 2.5), "2.5")])
+def test_of_equal_numbers_the_whole_one_is_kept(op: str, told: tuple[float, float], kept: str) -> None:
+    """Three and 3.0 are the same number, so which of them is shown must not depend on which came first."""
+    extreme = build(FeatureSpec(op, has_of=True))
+    for order in (told, told[::-1]):
+        state = extreme.zero()
+        for value in order:
+            state = extreme.add(state, START, value, "m1")
+        assert repr(extreme.value(state, START)) == kept
+
+
 @pytest.mark.parametrize("op", ["==", "!="])
 def test_a_rate_cannot_be_asked_when_it_equals_a_constant(op: str) -> None:
     """It does so for no more than a moment."""

@@ -53,7 +53,9 @@ def share(numbers: Collection[int], claims: Mapping[str, Claim]) -> dict[str, li
     --------
     >>> share(range(5), {"a": NO_CLAIM, "b": NO_CLAIM})
     {'a': [0, 2, 4], 'b': [1, 3]}
-    >>> share(range(5), {"a": Claim(1, frozenset({0, 2, 4})), "b": Claim(1, frozenset({1, 3})), "c": NO_CLAIM})
+    >>> share(
+    ...     range(5), {"a": Claim(1, frozenset({0, 2, 4})), "b": Claim(1, frozenset({1, 3})), "c": NO_CLAIM}
+    ... )
     {'a': [0, 2], 'b': [1, 3], 'c': [4]}
     """
     if not claims:
@@ -135,14 +137,22 @@ class NumberAssignor(AbstractPartitionAssignor):  # type: ignore[misc]  # aiokaf
         topics = {topic for member in members.values() for topic in member.subscription}
         partitions = {topic: cluster.partitions_for_topic(topic) or set() for topic in topics}
         claims = {name: _read_claim(member.user_data) for name, member in members.items()}
-        generation = _encode({"generation": 1 + max((claim.generation for claim in claims.values()), default=0)})
+        generation = _encode(
+            {"generation": 1 + max((claim.generation for claim in claims.values()), default=0)}
+        )
         # A member of which no topic exists (yet) could do nothing with a number.
-        able = {name: claims[name] for name, member in members.items() if any(map(partitions.get, member.subscription))}
+        able = {
+            name: claims[name]
+            for name, member in members.items()
+            if any(map(partitions.get, member.subscription))
+        }
         shares = share(set().union(*partitions.values()), able)
         assignments = {}
         for name, member in members.items():
             owned = shares.get(name, [])
-            topic_numbers = {topic: [n for n in owned if n in partitions[topic]] for topic in sorted(member.subscription)}
+            topic_numbers = {
+                topic: [n for n in owned if n in partitions[topic]] for topic in sorted(member.subscription)
+            }
             given = [(topic, numbers) for topic, numbers in topic_numbers.items() if numbers]
             assignments[name] = ConsumerProtocolMemberAssignment(_PROTOCOL_VERSION, given, generation)
         return assignments
@@ -164,7 +174,9 @@ def _read_claim(user_data: bytes | None) -> Claim:
     except (ValueError, RecursionError):
         return NO_CLAIM
     match told:
-        case {"generation": int(generation), "numbers": [*numbers]} if all(type(number) is int for number in numbers):
+        case {"generation": int(generation), "numbers": [*numbers]} if all(
+            type(number) is int for number in numbers
+        ):
             return Claim(generation, frozenset(numbers))
         case {"generation": int(generation)}:
             return Claim(generation, frozenset())

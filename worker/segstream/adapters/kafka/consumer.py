@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.abc import ConsumerRebalanceListener
@@ -13,10 +15,12 @@ from aiokafka.errors import KafkaError
 from segstream.adapters.kafka.assignor import NumberAssignor
 from segstream.adapters.kafka.client import KafkaSettings
 from segstream.adapters.kafka.errors import kafka_errors
+from segstream.adapters.kafka.producer import retrieve
 from segstream.core.time import parse_time
-from segstream.errors import PositionError
+from segstream.errors import PositionError, ServerError
 
 _CONFIRM_SECONDS = 5.0
+_CLOSE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +36,8 @@ class GroupSettings:
     session_timeout_ms : int
         A worker that does not answer for so long is taken for dead; a crash is noticed no sooner.
     heartbeat_ms : int
-        A third of that or less, so that one lost heartbeat does no harm.
+        A third of that or less, so that one lost heartbeat does no harm. Members learn of a rebalance by their
+        heartbeats, so no rebalance is over sooner than this.
     rebalance_timeout_ms : int
         How long the others wait for this member to let go of its partitions.
     max_poll_interval_ms : int
@@ -42,7 +47,7 @@ class GroupSettings:
     group: str = "segstream"
     instance: str | None = None
     session_timeout_ms: int = 10_000
-    heartbeat_ms: int = 3_000
+    heartbeat_ms: int = 1_000
     rebalance_timeout_ms: int = 60_000
     max_poll_interval_ms: int = 300_000
 
@@ -73,8 +78,8 @@ def make_consumer(
 
     Notes
     -----
-    Call it with the event loop running. A position must be sought for each assigned partition before its first
-    fetch: ``auto_offset_reset`` is ``none``.
+    Call it with the event loop running. Let the listener `hold` what is assigned, and `release` each partition when
+    it has been taken over: ``auto_offset_reset`` is ``none``.
     """
     consumer = AIOKafkaConsumer(
         **settings.consumer_kwargs("worker"),
@@ -90,8 +95,81 @@ def make_consumer(
     return consumer
 
 
+def hold(consumer: AIOKafkaConsumer, assigned: Iterable[TopicPartition]) -> None:
+    """Fetch nothing from ``assigned`` until `release`; to be called when they are assigned.
+
+    Without it aiokafka would read on from the group's committed offsets, which are only a hint here, and `poll`
+    would fail for those that have none.
+    """
+    for there in assigned:
+        consumer.seek(there, 0)
+        consumer.pause(there)
+
+
+def release(consumer: AIOKafkaConsumer, there: TopicPartition, offset: int) -> None:
+    """Fetch from ``there``, beginning at ``offset``."""
+    consumer.seek(there, offset)
+    consumer.resume(there)
+
+
+async def poll(
+    consumer: AIOKafkaConsumer, timeout_ms: int, max_records: int
+) -> dict[TopicPartition, list[Any]]:
+    """Return the next records by partition, waiting at most ``timeout_ms`` for the first.
+
+    Call it again and again also while nothing is assigned or everything is held: a member that does not ask for
+    ``max_poll_interval_ms`` leaves its group, and aiokafka may not find back.
+
+    Raises
+    ------
+    ServerError
+        Reading fails, or group membership has ended for good: close this consumer and make another.
+    """
+    with kafka_errors("read events"):
+        try:
+            records: dict[TopicPartition, list[Any]] = await consumer.getmany(
+                timeout_ms=timeout_ms, max_records=max_records
+            )
+        except asyncio.CancelledError as error:
+            # When aiokafka's coordination dies of a cancellation of its own, every call passes that on for ever.
+            if (task := asyncio.current_task()) is None or task.cancelling():
+                raise
+            raise ServerError("read events: membership in the group has ended; join it anew") from error
+    return records
+
+
+async def leave(consumer: AIOKafkaConsumer, seconds: float = 5.0) -> None:
+    """Leave the group, so that others take over at once, and close; whatever happens, in about ``seconds``.
+
+    ``AIOKafkaConsumer.stop`` waits for the broker, for a rebalance on its way, and for a listener.
+    """
+    coordinator, fetcher, client = consumer._coordinator, consumer._fetcher, consumer._client  # noqa: SLF001
+    stopping = asyncio.ensure_future(consumer.stop())
+    await asyncio.wait({stopping}, timeout=seconds)
+    if stopping.done() and not stopping.cancelled() and stopping.exception() is None:
+        return
+    stopping.cancel()
+    tasks = {stopping}
+    for part in (coordinator, fetcher):
+        tasks |= (
+            {value for value in vars(part).values() if isinstance(value, asyncio.Task)} if part else set()
+        )
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks, timeout=_CLOSE_SECONDS)
+    for task in tasks:
+        retrieve(task)
+    with contextlib.suppress(Exception):
+        async with asyncio.timeout(_CLOSE_SECONDS):
+            await client.close()
+
+
 async def starting_offset(
-    consumer: AIOKafkaConsumer, there: TopicPartition, applied: int | None, committed: int | None, start_from: str
+    consumer: AIOKafkaConsumer,
+    there: TopicPartition,
+    applied: int | None,
+    committed: int | None,
+    start_from: str,
 ) -> int:
     """Return the offset at which to go on.
 

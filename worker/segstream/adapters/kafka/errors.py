@@ -47,14 +47,14 @@ def translate(error: BaseException, doing: str) -> SegstreamError | None:
     Examples
     --------
     >>> translate(ProducerFenced(), "publish partition 3")
-    Fenced('publish partition 3: another worker owns it now')
+    Fenced('publish partition 3: another worker owns it now, or a transaction of this one took too long')
     >>> translate(KafkaError("gone"), "publish partition 3")
     ServerError('publish partition 3: Kafka failed (KafkaError: gone); check the brokers')
     >>> translate(ValueError(), "publish partition 3") is None
     True
     """
     if any(isinstance(link, FENCED) for link in _chain(error)):
-        return Fenced(f"{doing}: another worker owns it now")
+        return Fenced(f"{doing}: another worker owns it now, or a transaction of this one took too long")
     if not isinstance(error, _DRIVER):
         return None
     if isinstance(error, _REFUSED):

@@ -96,6 +96,8 @@ class KafkaPublisher:
     async def publish(self, records: Sequence[OutRecord], told: Told) -> None:
         """Publish ``records`` and, at the end, ``told``, all in one transaction.
 
+        When it returns the commit is certain; consumers see it some milliseconds later.
+
         Parameters
         ----------
         records : sequence of OutRecord
@@ -111,23 +113,28 @@ class KafkaPublisher:
             Whether it was committed is not known, or a record is too large: start over with `fence`.
         """
         if self._producer is None or not self._usable:
-            raise ServerError(f"publish partition {self._partition}: its last transaction's end is unknown; fence first")
+            raise ServerError(
+                f"publish partition {self._partition}: its last transaction's end is unknown; fence first"
+            )
         _refuse_too_large(records, self._partition)
-        self._usable = False  # until this transaction has ended: whatever happens in between, its end is unknown
+        # Until this transaction has ended: whatever happens in between, its end is unknown.
+        self._usable = False
         with kafka_errors(f"publish partition {self._partition} ({self._transactional_id})"):
             async with asyncio.timeout(self._seconds):
                 await self._transact(self._producer, records, told)
         self._usable = True
 
     async def close(self) -> None:
-        """Leave without finishing anything, within 3 s."""
+        """Leave without finishing anything, within 2 s."""
         self._usable = False
         if self._producer is not None:
             producer, self._producer = self._producer, None
             await abandon(producer)
 
     async def _take_over(self) -> Told:
-        self._producer = AIOKafkaProducer(**self._settings.kwargs(f"publish-{self._partition}"), **self._arguments)
+        self._producer = AIOKafkaProducer(
+            **self._settings.kwargs(f"publish-{self._partition}"), **self._arguments
+        )
         # InitProducerId: also ends an earlier owner's open transaction and waits for that.
         await self._producer.start()
         return await read_told(self._settings, self._published_topic, self._partition, self._key)
@@ -162,7 +169,9 @@ class KafkaPublisher:
                 batches.append(producer.create_batch())
                 batches[-1].append(timestamp=None, key=key, value=value)
         for round_ in zip_longest(*topics.values()):
-            yield from ((topic, batch) for topic, batch in zip(topics, round_, strict=True) if batch is not None)
+            yield from (
+                (topic, batch) for topic, batch in zip(topics, round_, strict=True) if batch is not None
+            )
         last = producer.create_batch()
         last.append(timestamp=None, key=self._key, value=encode_told(told))
         yield self._published_topic, last

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -20,6 +21,7 @@ _ARRIVAL = {_TIMESTAMPS: "LogAppendTime"}
 _COMPACTED = {_CLEANUP: "compact"}
 # One small record per transaction, of which only the last counts; compaction leaves the open segment (1 GB) alone.
 _SMALL_SEGMENTS = {"segment.bytes": str(16 * 1024 * 1024)}
+_VISIBLE_POLL_SECONDS = 0.05
 # Samples are for learning from now on.
 _ONE_DAY = {"retention.ms": str(24 * 60 * 60 * 1000)}
 
@@ -117,17 +119,22 @@ async def create_topics(
         Kafka cannot be reached.
     """
     wanted = [
-        NewTopic(name, 1 if name == topics.samples else partitions, replication_factor, topic_configs=configuration)
+        NewTopic(
+            name, 1 if name == topics.samples else partitions, replication_factor, topic_configs=configuration
+        )
         for name, configuration in topics.configuration().items()
     ]
     with kafka_errors("create topics"):
         async with _admin(settings) as admin:
-            if (await admin.describe_cluster()).get("controller_id", -1) < 0:
+            cluster = await admin.describe_cluster()
+            if cluster["controller_id"] not in {broker["node_id"] for broker in cluster["brokers"]}:
                 before = {topic["topic"] for topic in await admin.describe_topics()}
                 await admin.describe_topics([topic.name for topic in wanted])
                 return [topic.name for topic in wanted if topic.name not in before]
             answer = await admin.create_topics(wanted)
-    outcome = {name: (for_code(code), why) for name, code, *why in answer.topic_errors}
+            outcome = {name: (for_code(code), why) for name, code, *why in answer.topic_errors}
+            created = [name for name, (error, _) in outcome.items() if not error.errno]
+            await _until_visible(admin, created, settings.request_timeout_ms)
     refused = [
         f"{name} ({' '.join(filter(None, why)) or error.description})"
         for name, (error, why) in outcome.items()
@@ -135,7 +142,7 @@ async def create_topics(
     ]
     if refused:
         raise LayoutError(f"Kafka did not create {', '.join(refused)}")
-    return [name for name, (error, _) in outcome.items() if not error.errno]
+    return created
 
 
 async def check_topics(settings: KafkaSettings, topics: Topics) -> Layout:
@@ -159,6 +166,19 @@ async def check_topics(settings: KafkaSettings, topics: Topics) -> Layout:
             return Layout(partitions, tuple(await _warnings(admin, topics)))
 
 
+async def _until_visible(admin: AIOKafkaAdminClient, names: Sequence[str], timeout_ms: int) -> None:
+    """Wait until the broker that is asked knows what the controller has created, leaders included."""
+    async with asyncio.timeout(timeout_ms / 1000):
+        while True:
+            leaders = {
+                topic["topic"]: [partition["leader"] for partition in topic["partitions"]]
+                for topic in await admin.describe_topics()
+            }
+            if all(leaders.get(name) and min(leaders[name]) >= 0 for name in names):
+                return
+            await asyncio.sleep(_VISIBLE_POLL_SECONDS)
+
+
 def _count(topics: Topics, found: Mapping[str, int]) -> int:
     """Return N."""
     missing = [name for name in (*topics.co_partitioned, topics.samples) if not found.get(name)]
@@ -169,7 +189,9 @@ def _count(topics: Topics, found: Mapping[str, int]) -> int:
     counts = {name: found[name] for name in topics.co_partitioned}
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{name} has {count}" for name, count in counts.items())
-        raise LayoutError(f"topics must have the same number of partitions, but {listed}; create them anew with one number")
+        raise LayoutError(
+            f"topics must have the same number of partitions, but {listed}; create them anew with one number"
+        )
     return counts[topics.changes]
 
 

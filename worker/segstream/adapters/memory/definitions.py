@@ -38,7 +38,9 @@ class MemoryDefinitions:
         """Add version 1 if there is none, and return the latest number (see ``DefinitionsLog``)."""
         if self._versions:
             return len(self._versions)
-        return await self.append(text, content_hash, effective_at=effective_at, author=author, note=note, at=at)
+        return await self.append(
+            text, content_hash, effective_at=effective_at, author=author, note=note, at=at
+        )
 
     async def load(self, after_version: int = 0) -> list[DefinitionsVersion]:
         """Return the versions after one, in order (see ``DefinitionsLog``)."""

@@ -104,12 +104,16 @@ class MemoryLog:
     def last_told(self, transactional_id: str) -> Told:
         """Return the last committed record of what was told."""
         told = self._identities[transactional_id].told
-        return next((what for what, transaction in reversed(told) if transaction.end is _End.COMMITTED), NOTHING_TOLD)
+        return next(
+            (what for what, transaction in reversed(told) if transaction.end is _End.COMMITTED), NOTHING_TOLD
+        )
 
     def _current(self, transactional_id: str, epoch: int) -> _Identity:
         identity = self._identities[transactional_id]
         if identity.epoch != epoch:
-            raise Fenced(f"{transactional_id}: another worker owns it now (epoch {identity.epoch}, this one has {epoch})")
+            raise Fenced(
+                f"{transactional_id}: another worker owns it now (epoch {identity.epoch}, this one has {epoch})"
+            )
         return identity
 
     def _open(self, transactional_id: str, epoch: int) -> _Transaction:
@@ -138,7 +142,9 @@ class MemoryPublisher:
         ``reply`` (it is committed, the caller does not know).
     """
 
-    def __init__(self, partition: int, log: MemoryLog, *, group: str = "segstream", hook: Hook = _go_on) -> None:
+    def __init__(
+        self, partition: int, log: MemoryLog, *, group: str = "segstream", hook: Hook = _go_on
+    ) -> None:
         self._partition, self._log, self._hook = partition, log, hook
         self._id = f"{group}-{partition}"
         self._epoch = 0
@@ -157,7 +163,9 @@ class MemoryPublisher:
     async def publish(self, records: Sequence[OutRecord], told: Told) -> None:
         """Publish ``records`` and, at the end, ``told``, all in one transaction; see the port for its errors."""
         if not self._usable:
-            raise ServerError(f"publish partition {self._partition}: its last transaction's end is unknown; fence first")
+            raise ServerError(
+                f"publish partition {self._partition}: its last transaction's end is unknown; fence first"
+            )
         self._usable = False
         await self._hook("begin")
         self._log.begin(self._id, self._epoch)

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 from segstream.adapters.memory.server import MemoryRedis
 from segstream.adapters.memory.state import partition_of
 from segstream.adapters.redis.answers import fields, lifetime
 from segstream.adapters.redis.read_model import membership_changes
+from segstream.core.time import NEVER
 from segstream.errors import Fenced, StateLost
 from segstream.ports import View
 from segstream_schemas.keys import ReadModelKeys
+
+
+@dataclass(slots=True)
+class _Answer:
+    fields: dict[str, str] = field(default_factory=dict)
+    ends: int = NEVER
 
 
 class MemoryReadModel:
@@ -55,7 +63,7 @@ class MemoryReadModel:
 
     def answer(self, user: str) -> dict[str, str]:
         """Return the fields of a user's hash; none if there is no answer (any more)."""
-        return dict(self._answer(user)[1])
+        return dict(self._answer(user).fields)
 
     def members(self, segment: str, partition: int) -> dict[str, int]:
         """Return the members of a segment in a partition with their entry times in ms, the earliest first."""
@@ -67,18 +75,17 @@ class MemoryReadModel:
 
     def _write_answer(self, view: View) -> None:
         held = self._answer(view.user)
-        there = tuple(int(part) for part in held[1].get("v", "0:0").split(":"))
-        if there > (view.incarnation, view.partition_sequence):
-            return
-        words = [word.decode() if isinstance(word, bytes) else str(word) for word in fields(view)]
-        stays = lifetime(view)
-        held[:] = [self._server.now() + stays if stays else None, dict(zip(*[iter(words)] * 2, strict=True))]
+        there = tuple(int(part) for part in held.fields.get("v", "0:0").split(":"))
+        if there <= (view.incarnation, view.partition_sequence):
+            words = [word.decode() if isinstance(word, bytes) else str(word) for word in fields(view)]
+            held.fields = dict(zip(*[iter(words)] * 2, strict=True))
+            stays = lifetime(view)
+            held.ends = self._server.now() + stays if stays else NEVER
 
-    def _answer(self, user: str) -> list[int | None | dict[str, str]]:
-        held: list[int | None | dict[str, str]] = self._server.value(self._keys.user(user), lambda: [None, {}])
-        ends = held[0]
-        if isinstance(ends, int) and ends <= self._server.now():
-            held[:] = [None, {}]
+    def _answer(self, user: str) -> _Answer:
+        held = self._server.value(self._keys.user(user), _Answer)
+        if held.ends <= self._server.now():
+            held.fields, held.ends = {}, NEVER
         return held
 
     def _members(self, segment: str, partition: int) -> dict[str, int]:

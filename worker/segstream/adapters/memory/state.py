@@ -89,7 +89,9 @@ class MemoryStateStore:
         if held.meta.epoch > self._epoch:
             raise Fenced(f"{self._where}: epoch {held.meta.epoch} has taken over; this owner stops")
         if held.meta.epoch < self._epoch or held.meta.revision != meta.revision - 1:
-            raise StateLost(f"{self._where}: the store holds revision {held.meta.revision}; starting over from it")
+            raise StateLost(
+                f"{self._where}: the store holds revision {held.meta.revision}; starting over from it"
+            )
         held.meta = replace(
             meta,
             epoch=held.meta.epoch,

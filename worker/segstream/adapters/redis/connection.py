@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from functools import cache
 from typing import Any, Final
 
 import hiredis
-from redis.asyncio import Connection, ConnectionPool, Redis, RedisCluster
+from redis.asyncio import ConnectionPool, Redis, RedisCluster
+from redis.asyncio.connection import AbstractConnection
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
 from redis.exceptions import RedisError
@@ -68,23 +68,22 @@ def connect(url: str, *, cluster: bool = False, timeout: float = TIMEOUT) -> Cli
     return client
 
 
-def pool_of(node_class: type[Connection], options: dict[str, Any]) -> ConnectionPool:
+def pool_of(node_class: type[AbstractConnection], options: dict[str, Any]) -> ConnectionPool:
     """Return a pool of connections that pack quickly, for one node of a cluster."""
     return ConnectionPool(connection_class=packing(node_class), **options)
 
 
-@cache
-def packing(kind: type[Connection]) -> type[Connection]:
+def packing(kind: type[AbstractConnection]) -> type[AbstractConnection]:
     """Return a class of connections with which pipelines are packed by hiredis.
 
-    redis-py's asyncio connections pack in Python, about 2 us for each argument; hiredis takes 0.2.
+    redis-py's asyncio connections pack in Python, at about 2 us for each argument; hiredis takes 0.2.
     """
 
     class Packing(kind):  # type: ignore[valid-type, misc]  # plain, TLS or Unix: known when the URL is
         def pack_commands(self, commands: Iterable[Iterable[bytes | str | int]]) -> list[bytes]:
-            return [hiredis.pack_command(tuple(command)) for command in commands]
+            # hiredis' types speak of a tuple of one.
+            return [hiredis.pack_command(tuple(command)) for command in commands]  # type: ignore[arg-type]
 
-    Packing.__name__ = kind.__name__
     return Packing
 
 

@@ -123,9 +123,9 @@ class Nodes:
             for i, each in enumerate(calls):
                 node = await self._of(each.key)
                 shares.setdefault(id(node), (node, []))[1].append(i)
-            parts = await asyncio.gather(
-                *(node.run([calls[i] for i in part], durably=durably) for node, part in shares.values())
-            )
+            work = [node.run([calls[i] for i in part], durably=durably) for node, part in shares.values()]
+            # No task for the usual one.
+            parts = [await work[0]] if len(work) == 1 else await asyncio.gather(*work)
         except ServerError:
             self._stale = True  # in a cluster, slots may have moved
             raise

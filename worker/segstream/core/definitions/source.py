@@ -6,7 +6,7 @@ nothing but mappings, lists, text, numbers and truth values is wanted, and each 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
@@ -40,17 +40,23 @@ class Source:
         The document, and its name as the user gave it.
     data : Any
         Its content: dict, list, str, int, float, bool, None.
+    mistakes : list of DefinitionError
+        What was found wrong so far.
+    values, keys : dict
+        The node of every value, and of the key it stands under, by path.
     """
 
     text: str
     file: str
     data: Any = None
     mistakes: list[DefinitionError] = field(default_factory=list)
-    _values: dict[Path, Node] = field(default_factory=dict)
-    _keys: dict[Path, Node] = field(default_factory=dict)
+    values: dict[Path, Node] = field(default_factory=dict)
+    keys: dict[Path, Node] = field(default_factory=dict)
     _lines: list[str] = field(default_factory=list)
 
-    def mistake(self, message: str, path: Path = (), *, key: bool = False, offset: int | None = None) -> DefinitionError:
+    def mistake(
+        self, message: str, path: Path = (), *, key: bool = False, offset: int | None = None
+    ) -> DefinitionError:
         """Return an error at a part of the document.
 
         Parameters
@@ -64,19 +70,25 @@ class Source:
         offset : int or None
             Point at this character of the value's text.
         """
-        while path and path not in self._values:
+        while path and path not in self.values:
             path, key = path[:-1], True
-        node = (self._keys.get(path) if key else None) or self._values.get(path)
+        node = self.values.get(path)
+        # An empty value stands nowhere: ruamel gives the place of what follows.
+        if path in self.keys and (
+            key or (node is not None and not node.value and node.start_mark is node.end_mark)
+        ):
+            node = self.keys[path]
         if node is None:
             return DefinitionError(message, self.file)
         mark = node.start_mark
         if offset is None:
-            return self._at(message, mark.line, mark.column)
+            return self.locate(message, mark.line, mark.column)
         index = _index_of(self.text, node, offset)
         line = self.text.count("\n", 0, index)
-        return self._at(message, line, index - (self.text.rfind("\n", 0, index) + 1))
+        return self.locate(message, line, index - (self.text.rfind("\n", 0, index) + 1))
 
-    def _at(self, message: str, line: int, column: int) -> DefinitionError:
+    def locate(self, message: str, line: int, column: int) -> DefinitionError:
+        """Return an error at a line and column, both from 0."""
         self._lines = self._lines or self.text.split("\n")
         source = self._lines[line].rstrip("\r") if line < len(self._lines) else ""
         return DefinitionError(message, self.file, line + 1, column + 1, source)
@@ -101,17 +113,23 @@ def parse(text: str, file: str) -> Source:
     source = Source(text, file)
     size = len(text.encode("utf-8", "surrogatepass"))
     if size > MAX_BYTES:
-        source.mistakes.append(DefinitionError(f"the file has {size} bytes; at most {MAX_BYTES} are allowed", file))
+        source.mistakes.append(
+            DefinitionError(f"the file has {size} bytes; at most {MAX_BYTES} are allowed", file)
+        )
         return source
     try:
         node = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
         mark: StringMark | None = error.problem_mark or error.context_mark
         message = f"not valid YAML: {error.problem or error.context}"
-        place = source._at(message, mark.line, mark.column) if mark else DefinitionError(message, file)  # noqa: SLF001 (of this module)
+        if "but got" in message and ("expected ','" in message):
+            message += "; a condition with [ ] { } , or : needs quotes"
+        place = source.locate(message, mark.line, mark.column) if mark else DefinitionError(message, file)
         source.mistakes.append(place)
     except RecursionError:
-        source.mistakes.append(DefinitionError(f"the file is nested too deeply; at most {MAX_DEPTH} levels", file))
+        source.mistakes.append(
+            DefinitionError(f"the file is nested too deeply; at most {MAX_DEPTH} levels", file)
+        )
     except (YAMLError, ValueError) as error:
         reason = " ".join(str(error).split())
         source.mistakes.append(DefinitionError(f"not valid YAML: {reason}", file))
@@ -130,7 +148,7 @@ class _Builder:
 
     def build(self, node: Node, path: Path) -> Any:
         self.parts += 1
-        self.source._values[path] = node  # noqa: SLF001 (of this module)
+        self.source.values[path] = node
         if self.parts > MAX_PARTS:
             return self._refuse(f"the file has more than {MAX_PARTS} values, aliases included", path)
         if len(path) > MAX_DEPTH:
@@ -159,36 +177,37 @@ class _Builder:
             name = str(key.value)
             there = (*path, name)
             if name in seen:
-                self.source._values.setdefault(there, value)  # noqa: SLF001 (of this module)
+                self.source.values.setdefault(there, value)
                 mark = key.start_mark
                 message = f"{name!r} is already defined in line {seen[name] + 1}; give it another name or remove one"
-                self.source.mistakes.append(self.source._at(message, mark.line, mark.column))  # noqa: SLF001 (of this module)
+                self.source.mistakes.append(self.source.locate(message, mark.line, mark.column))
                 continue
             seen[name] = key.start_mark.line
-            self.source._keys[there] = key  # noqa: SLF001 (of this module)
+            self.source.keys[there] = key
             yield name, self.build(value, there)
 
     def _scalar(self, node: Node, path: Path) -> Any:
         text, tag = str(node.value), str(node.tag)
+        read = _SCALARS.get(tag.removeprefix(_TAG))
+        if read is None:
+            return self._refuse(f"the tag {tag} has no meaning here; remove it", path)
         try:
-            match tag.removeprefix(_TAG):
-                case "str" | "timestamp":
-                    return text
-                case "null":
-                    return None
-                case "bool":
-                    return text.lower() == "true"
-                case "int":
-                    return int(text.replace("_", ""), 10 if text.lstrip("+-")[:2].isdigit() else 0)
-                case "float":
-                    return float(text.replace("_", "").replace(".inf", "inf").replace(".nan", "nan"))
+            return read(text)
         except ValueError:
             return text
-        return self._refuse(f"the tag {tag} has no meaning here; remove it", path)
 
     def _refuse(self, message: str, path: Path) -> None:
         self.source.mistakes.append(self.source.mistake(message, path))
 
+
+_SCALARS: Final[dict[str, Callable[[str], Any]]] = {
+    "str": str,
+    "timestamp": str,
+    "null": lambda _: None,
+    "bool": lambda text: text.lower() == "true",
+    "int": lambda text: int(text, 10 if text.lstrip("+-").isdigit() else 0),
+    "float": float,
+}
 
 _ESCAPES: Final = {"x": 4, "u": 6, "U": 10}
 
@@ -200,25 +219,37 @@ def _index_of(text: str, node: Node, offset: int) -> int:
     indentation stand for a blank.
     """
     value, style = str(node.value), getattr(node, "style", None)
-    at, end = node.start_mark.index, node.end_mark.index
+    at, end = int(node.start_mark.index), int(node.end_mark.index)
     if style in {"|", ">"}:
         at = text.index("\n", at) + 1
     elif style:
         at += 1
-    while at < end and text[at].isspace() and not value[:1].isspace():
-        at += 1
+    if not value[:1].isspace():
+        at = _after_blanks(text, at, end)
     for character in value[:offset]:
-        if style == '"' and text[at] == "\\" and text[at + 1 : at + 2] != "\n":
-            at += _ESCAPES.get(text[at + 1], 2)
-        elif style == "'" and character == "'":
-            at += 2
-        elif character.isspace() and text[at] == "\n":
-            while at < end and text[at].isspace():
-                at += 1
-        else:
-            at += 1
-        at = min(at, end)
+        at = min(_after(text, at, end, character, style), end)
     # A break may hide blanks before it; what is pointed at is never a blank itself.
-    while at < end - 1 and text[at].isspace() and offset < len(value):
+    return _after_blanks(text, at, end - 1) if offset < len(value) else at
+
+
+def _after(text: str, at: int, end: int, character: str, style: str | None) -> int:
+    """Step over one character of a scalar, as it is written."""
+    if style == '"' and text[at] == "\\":
+        at += _ESCAPES.get(text[at + 1], 2)
+    elif style == "'" and character == "'":
+        at += 2
+    elif not character.isspace():
+        at += 1
+    elif text[at] == "\n":
+        at = _after_blanks(text, at, end)
+    elif text[at].isspace():  # else the break before has taken it already
+        at += 1
+    if style == '"' and text.startswith("\\\n", at):
+        return _after_blanks(text, at + 1, end)
+    return at
+
+
+def _after_blanks(text: str, at: int, end: int) -> int:
+    while at < end and text[at].isspace():
         at += 1
     return at

@@ -98,8 +98,8 @@ class _Checker:
     def _compare(self, parts: list[Tree[Token] | Token], at: int) -> Node:
         left, sign, right = parts[:3]
         if len(parts) > 3:  # noqa: PLR2004 (left, comparator, right)
-            first, second = self._value(left), self._value(right)
-            message = f"comparisons cannot be chained; write {write(first)} {sign} {write(second)} and {write(second)} …"
+            first, second, third = (write(self._value(part)) for part in (left, right, parts[4]))
+            message = f"comparisons cannot be chained; write {first} {sign} {second} and {second} {parts[3]} {third}"
             raise ExpressionError(message, parts[3].start_pos or 0)  # type: ignore[union-attr]  # a comparator
         one, other = self._value(left, right), self._value(right, left)
         one, other = kinds.fit(one, other, str(sign))
@@ -118,7 +118,9 @@ class _Checker:
                 raise ExpressionError("the values of a list must be of one kind", item.offset)
             items.append(cast("Constant", constant))
         if not items:
-            raise ExpressionError("the list is empty; name at least one value", getattr(parts[1].meta, "start_pos", at))
+            raise ExpressionError(
+                "the list is empty; name at least one value", getattr(parts[1].meta, "start_pos", at)
+            )
         return Member(fitted, tuple(items), negated, at)
 
     def _no_member(self, parts: list[Tree[Token]], at: int) -> Node:
@@ -132,7 +134,9 @@ class _Checker:
     def _signed(self, parts: list[Tree[Token] | Token], at: int) -> Node:
         operand = kinds.numeric(self._value(parts[1]))
         if operand.kind not in {ValueKind.NUMBER, ValueKind.DURATION}:
-            message = f"{write(operand)} is {kinds.article(operand.kind)}; only numbers and durations have a sign"
+            message = (
+                f"{write(operand)} is {kinds.article(operand.kind)}; only numbers and durations have a sign"
+            )
             raise ExpressionError(message, operand.offset)
         return operand if parts[0] == "+" else self._fold(Negative(operand, operand.kind, at))
 
@@ -168,7 +172,7 @@ class _Checker:
     def _name(self, parts: list[Token], at: int, beside: Node | None = None) -> Node:
         name = str(parts[0])
         if name not in self.scope:
-            raise ExpressionError(f"unknown name {name!r}{self._hint(name, beside)}", at)
+            raise ExpressionError(f"unknown name {name!r}{self._hint(name, beside)}", at, name)
         index, accumulator = self.scope[name]
         return Read(name, index, accumulator, accumulator.kind, at)
 
@@ -188,7 +192,11 @@ class _Checker:
 
     def _value(self, tree: Tree[Token] | Token, beside: Tree[Token] | Token | None = None) -> Node:
         """Check an operand; ``beside`` is what it is compared with, for better advice."""
-        if beside is not None and getattr(tree, "data", "") == "name" and getattr(beside, "data", "") == "name":
+        if (
+            beside is not None
+            and getattr(tree, "data", "") == "name"
+            and getattr(beside, "data", "") == "name"
+        ):
             other = self.scope.get(str(beside.children[0]))  # type: ignore[union-attr]  # a tree, as just seen
             if other is not None:
                 index, accumulator = other

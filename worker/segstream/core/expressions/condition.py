@@ -146,7 +146,9 @@ def compile_number(text: str, scope: Scope) -> Number:
     node = numeric(check(parse(text), scope))
     if node.kind not in {ValueKind.NUMBER, ValueKind.DURATION}:
         hint = f"; write since({write(node)})" if node.kind is ValueKind.TIME else ""
-        raise ExpressionError(f"{write(node)} is {article(node.kind)}, not a number or a duration{hint}", node.offset)
+        raise ExpressionError(
+            f"{write(node)} is {article(node.kind)}, not a number or a duration{hint}", node.offset
+        )
     value = getter(node)
     return Number(
         source=text.strip(),

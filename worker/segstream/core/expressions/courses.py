@@ -92,7 +92,9 @@ def course(node: Node) -> Course:
         case Since():
             inner = course(node.operand)
             if inner.flows:
-                raise ExpressionError("since() of a value that itself moves with time cannot be waited for", node.offset)
+                raise ExpressionError(
+                    "since() of a value that itself moves with time cannot be waited for", node.offset
+                )
             return replace(inner, ages=True, slope=1.0, widest=1.0)
         case Negative():
             inner = course(node.operand)

@@ -12,6 +12,8 @@ class ExpressionError(Exception):
         What is wrong and what to write instead.
     offset : int
         Where in the condition's text, counted in characters from 0.
+    name : str
+        The unknown name, if that is what is wrong.
 
     Examples
     --------
@@ -20,6 +22,6 @@ class ExpressionError(Exception):
     (4, "unknown name 'orderz'; did you mean 'orders'?")
     """
 
-    def __init__(self, message: str, offset: int = 0) -> None:
-        self.message, self.offset = message, offset
+    def __init__(self, message: str, offset: int = 0, name: str = "") -> None:
+        self.message, self.offset, self.name = message, offset, name
         super().__init__(message)

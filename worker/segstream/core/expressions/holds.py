@@ -6,10 +6,21 @@ early where a whole is made of parts; a single comparison is exact.
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Final
 
 from segstream.core.expressions.courses import compared, course, moves
-from segstream.core.expressions.tree import Compare, Constant, Junction, Member, Negation, Node, Read, Since
+from segstream.core.expressions.tree import (
+    MIRRORED,
+    Compare,
+    Constant,
+    Junction,
+    Member,
+    Negation,
+    Node,
+    Read,
+    Since,
+)
 from segstream.core.expressions.truths import TESTS, Test, facing, membership, mirrored, truth
 from segstream.core.expressions.turns import Hold, of_age, of_pieces, of_rate
 from segstream.core.expressions.values import States
@@ -21,7 +32,9 @@ MOST_STEPS: Final = 512
 every event; by default a window has fewer buckets than this up to a factor of eight."""
 
 # The commonest answers, made once.
-FOREVER: Final[dict[bool | None, tuple[bool | None, int]]] = {known: (known, NEVER) for known in (True, False, None)}
+FOREVER: Final[dict[bool | None, tuple[bool | None, int]]] = {
+    known: (known, NEVER) for known in (True, False, None)
+}
 
 
 def hold(node: Node) -> Hold:
@@ -75,8 +88,7 @@ def _single_window(node: Compare | Member) -> Hold | None:
         left = node.left
         if not isinstance(node.right, Constant):
             return None
-        compare, bound = TESTS[node.comparator], node.right.value
-        test = lambda value: compare(value, bound)  # noqa: E731 (one of two ways to make it)
+        test = partial(TESTS[MIRRORED[node.comparator]], node.right.value)
     if not (isinstance(left, Read) and left.accumulator.motion is Motion.STEPS):
         return None
     index, value_of, steps = left.index, left.accumulator.value, left.accumulator.steps
@@ -133,7 +145,8 @@ def _moving(decisive: bool, parts: list[Hold]) -> Hold:  # noqa: FBT001 (which o
                 latest = max(latest, until)
             else:
                 earliest = min(earliest, until)
-                unknown = unknown or value is None
+                if value is None:
+                    unknown = True
         if latest > at:
             return decisive, latest
         return None if unknown else not decisive, earliest

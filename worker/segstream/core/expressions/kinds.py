@@ -76,7 +76,9 @@ def result(left: Node, operator: Operator, right: Node, offset: int) -> ValueKin
     kind = _RESULTS.get((one, operator, other))
     if kind is not None:
         return kind
-    message = f"cannot {_VERBS[operator]} {write(left)} ({article(one)}) and {write(right)} ({article(other)})"
+    message = (
+        f"cannot {_VERBS[operator]} {write(left)} ({article(one)}) and {write(right)} ({article(other)})"
+    )
     if {one, other} in ({NUMBER, DURATION}, {NUMBER, TIME}) and operator in {"+", "-"}:
         message += "; give the number a unit, for instance 7d"
     elif one is NUMBER and other is DURATION:
@@ -117,7 +119,11 @@ def _unlike(left: Node, right: Node) -> str:
     kinds = {left.kind, right.kind}
     if kinds == {NUMBER, DURATION}:
         number = left if left.kind is NUMBER else right
-        unit = f"{write(number)}d" if isinstance(number, Constant) and isinstance(number.value, int) else "1d * (…)"
+        unit = (
+            f"{write(number)}d"
+            if isinstance(number, Constant) and isinstance(number.value, int)
+            else f"{write(number)} * 1d"
+        )
         return f"{message}; write a unit, for instance {unit}"
     if kinds == {ANY, DURATION}:
         other = left if left.kind is ANY else right
@@ -131,12 +137,18 @@ def _unlike(left: Node, right: Node) -> str:
 
 
 def _looks_like_number(node: Node) -> bool:
-    return isinstance(node, Constant) and isinstance(node.value, str) and node.value.replace(".", "", 1).isdigit()
+    return (
+        isinstance(node, Constant)
+        and isinstance(node.value, str)
+        and node.value.replace(".", "", 1).isdigit()
+    )
 
 
 def _time(node: Constant) -> Constant:
     try:
         return Constant(parse_time(str(node.value)), TIME, node.offset)
     except (ValueError, OverflowError):
-        message = f"{str(node.value)!r} is not a time; write for instance '1997-06-11' or '1997-06-11T12:00:00Z'"
+        message = (
+            f"{str(node.value)!r} is not a time; write for instance '1997-06-11' or '1997-06-11T12:00:00Z'"
+        )
         raise ExpressionError(message, node.offset) from None

@@ -28,8 +28,6 @@ _INSTEAD: Final = {
     "”": "use straight quotes: 'text'",
     "‘": "use straight quotes: 'text'",  # noqa: RUF001 (as below)
     "’": "use straight quotes: 'text'",  # noqa: RUF001 (that it looks like a quote is the point)
-    "'": "this text has no closing quote",
-    '"': "this text has no closing quote",
     "≥": "write >=",
     "≤": "write <=",
     "≠": "write !=",
@@ -38,7 +36,9 @@ _INSTEAD: Final = {
     ".": "write 0.5, not .5",
     "^": "there are no powers",
 }
-_UNITS: Final = re.compile(r"(\d+(?:\.\d+)?)\s*((s|m|h|d|w)|(sec|min|hour|day|week)\w*|(month|year)\w*|mo|y)$", re.IGNORECASE)
+_UNITS: Final = re.compile(
+    r"(\d+(?:\.\d+)?)\s*((s|m|h|d|w)|(sec|min|hour|day|week)\w*|(month|year)\w*|mo|y)$", re.IGNORECASE
+)
 _LETTERS: Final = {"sec": "s", "min": "m", "hour": "h", "day": "d", "week": "w"}
 
 
@@ -101,6 +101,8 @@ def _unexpected(text: str, offset: int, found: str) -> ExpressionError:
     amount = _UNITS.search(f"{_last_word(before)} {found}")
     if amount and not found.startswith(tuple("'\"")):
         return ExpressionError(_about_unit(amount), before.rindex(_last_word(before)))
+    if found[0] in "'\"" and len(found) == 1:
+        return ExpressionError("this text has no closing quote", offset)
     message = f"{found!r} was not expected here"
     hint = _INSTEAD.get(found[0])
     if found == ">" and before.endswith("<"):

@@ -17,7 +17,14 @@ from segstream.core.types import ValueKind
 Comparator: TypeAlias = Literal["==", "!=", "<", "<=", ">", ">="]
 Operator: TypeAlias = Literal["+", "-", "*", "/"]
 
-MIRRORED: Final[dict[Comparator, Comparator]] = {"==": "==", "!=": "!=", "<": ">", "<=": ">=", ">": "<", ">=": "<="}
+MIRRORED: Final[dict[Comparator, Comparator]] = {
+    "==": "==",
+    "!=": "!=",
+    "<": ">",
+    "<=": ">=",
+    ">": "<",
+    ">=": "<=",
+}
 """The comparator that says the same with both sides exchanged."""
 
 
@@ -120,7 +127,9 @@ class Junction:
     kind: ValueKind = ValueKind.BOOLEAN
 
 
-Node: TypeAlias = Constant | Read | Since | Negative | Arithmetic | Guard | Compare | Member | Negation | Junction
+Node: TypeAlias = (
+    Constant | Read | Since | Negative | Arithmetic | Guard | Compare | Member | Negation | Junction
+)
 
 
 def children(node: Node) -> tuple[Node, ...]:

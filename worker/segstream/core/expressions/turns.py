@@ -162,7 +162,9 @@ def _flowing(node: Compare | Member, known: Truth, moments: Moments) -> Hold:
 
         def turn(end: int) -> int:
             one, other = gap(states, start), gap(states, end)
-            guess = start + int((end - start) * (one / (one - other))) if one != other else end
+            known_ends = one is not None and other is not None
+            share = combine("/", one, one - other) if known_ends else None
+            guess = start + int((end - start) * share) if share is not None and 0 <= share <= 1 else start
             return first_turn(lambda moment: known(states, moment) is not now, start, end, guess)
 
         for seen, moment in enumerate(moments(states, at), 1):

@@ -31,10 +31,10 @@ class Rate(Accumulator):
 
     This is forward decay: an event's weight depends on its own timestamp only, so the order of arrival does
     not matter and states merge exactly. An event at ``t`` adds ``round(2^32 * 2^((t - kh) / h))`` to the cell
-    ``k = t // h``, where ``h`` is the half-life. The value at a moment is the cells' exact integer sum at their
-    powers of two, times one factor for the moment. An event counts for 64 half-lives and until the end of its
-    cell; leaving it out then changes the value by less than 2^-64 of what the event once added, and holds a
-    state to 65 cells.
+    ``k = t // h``, where ``h`` is the half-life. The value at a moment is the cells' exact integer sum at
+    their powers of two, times one factor for the moment. An event counts for 64 half-lives and until the end
+    of its cell; leaving it out then changes the value by less than 2^-64 of what the event once added, and
+    holds a state to 65 cells.
 
     Parameters
     ----------

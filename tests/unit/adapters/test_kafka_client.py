@@ -1,0 +1,44 @@
+"""How clients connect."""
+
+from __future__ import annotations
+
+import ssl
+
+import pytest
+
+from segstream.adapters.kafka.client import KafkaSettings
+
+
+def test_a_plain_connection_takes_no_secrets() -> None:
+    """What is not needed is not handed over."""
+    arguments = KafkaSettings("one:9092,two:9093", username="u", password="p").kwargs("worker")  # noqa: S106 - not a secret
+    assert arguments["bootstrap_servers"] == ["one:9092", "two:9093"]
+    assert arguments["client_id"] == "segstream-worker"
+    assert not {"ssl_context", "sasl_plain_username", "sasl_plain_password"} & arguments.keys()
+
+
+@pytest.mark.parametrize(
+    ("security", "encrypted", "named"),
+    [("SSL", True, False), ("SASL_PLAINTEXT", False, True), ("SASL_SSL", True, True)],
+)
+def test_each_kind_of_security_hands_over_what_it_needs(security: str, encrypted: bool, named: bool) -> None:  # noqa: FBT001
+    """Encrypted kinds check the broker's certificate; SASL kinds say who we are."""
+    settings = KafkaSettings(security=security, username="u", password="p")  # type: ignore[arg-type]  # noqa: S106 - parametrised; not a secret
+    arguments = settings.kwargs("worker")
+    assert ("sasl_plain_password" in arguments) is named
+    assert ("ssl_context" in arguments) is encrypted
+    if encrypted:
+        assert arguments["ssl_context"].verify_mode == ssl.CERT_REQUIRED
+
+
+def test_a_password_is_not_printed() -> None:
+    """Settings are logged at the start."""
+    assert "hunter2" not in repr(KafkaSettings(password="hunter2"))  # noqa: S106 - not a secret
+
+
+def test_consumers_see_only_what_is_committed_and_decide_their_positions() -> None:
+    """No consumer of ours may read what was aborted, commit by itself, or jump to an end it was not told to."""
+    arguments = KafkaSettings().consumer_kwargs("worker")
+    assert arguments["isolation_level"] == "read_committed"
+    assert arguments["enable_auto_commit"] is False
+    assert arguments["auto_offset_reset"] == "none"

@@ -1,0 +1,269 @@
+"""Random definitions of the present language, and random histories to try them on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+from hypothesis import strategies as st
+
+from segstream.core.events import LogRecord
+from segstream.core.partitioning import murmur2
+from segstream.core.time import format_time
+from tests.unit.flow.plain import Happening
+from tests.unit.flow.worlds import SKEW, START, clock_record
+
+Draw = Callable[[st.SearchStrategy[Any]], Any]
+
+UNITS = [1, 1, 1, 1_000, 3_600_000]
+"""Length of what histories and definitions count in, ms: mostly one that lets every moment be tried."""
+
+SIGNS = st.sampled_from([">=", ">", "<", "<="])
+ANY_SIGN = st.sampled_from([">=", ">", "<", "<=", "==", "!="])
+SMALL = st.integers(0, 4)
+AMOUNTS = st.sampled_from([0, 1, 2, 3, 5, 0.1, 0.2, 0.3, 2.5, -1, -2.5, "x", "y", None, True])
+COUNTRIES = ["DE", "NO", "SE"]
+
+
+@dataclass(frozen=True)
+class Case:
+    """An example.
+
+    Parameters
+    ----------
+    versions : tuple of (int, str)
+        Definitions, with the moment each comes into force.
+    happenings : tuple of Happening or int
+        Events and the moments of control records, in log order, of all partitions.
+    partitions : int
+    replay : bool
+    grace : int
+        ms.
+    end : int
+        The moment everything is looked at last.
+    """
+
+    versions: tuple[tuple[int, str], ...]
+    happenings: tuple[Happening | int, ...]
+    partitions: int
+    replay: bool
+    grace: int
+    end: int
+
+    def __repr__(self) -> str:
+        """Show it so that it can be read."""
+        head = f"partitions={self.partitions} replay={self.replay} grace={self.grace} end=+{self.end - START}"
+        texts = [f"--- from {at - START if at else 0:+}\n{text}" for at, text in self.versions]
+        lines = [
+            f"clock +{each - START}"
+            if isinstance(each, int)
+            else f"{each.partition}/{each.offset} {each.user} at +{each.at - START} arrives +{each.arrival - START} "
+            f"{each.message} {each.type} {each.name} {each.document.get('properties') or each.document.get('traits')}"
+            for each in self.happenings
+        ]
+        return "\n".join([head, *texts, "---", *lines])
+
+    def records(self, number: int) -> list[LogRecord]:
+        """Return the records of a partition number."""
+        found: list[LogRecord] = []
+        for each in self.happenings:
+            if isinstance(each, int):
+                found.append(clock_record(len(found), each, partition=number))
+            elif each.partition == number:
+                key, value = each.user.encode(), orjson.dumps(each.document)
+                found.append(LogRecord("events", number, len(found), each.arrival, key, value))
+        return found
+
+
+class Writer:
+    """Draws one version of the definitions.
+
+    Parameters
+    ----------
+    draw : callable
+        Hypothesis' own.
+    unit : int
+        What durations are multiples of, ms.
+    """
+
+    def __init__(self, draw: Draw, unit: int) -> None:
+        self.draw, self.unit = draw, unit
+
+    def length(self, most: int = 25) -> str:
+        """Return a duration."""
+        return f"{self.draw(st.integers(1, most)) * self.unit}ms"
+
+    def features(self) -> dict[str, str]:
+        """Return all features that conditions may read."""
+        draw = self.draw
+        windowed = {
+            name: f"{op}, window: {self.unit * width * buckets}ms, resolution: {self.unit * width}ms"
+            for name, op in (
+                ("win_a", "op: count, event: A"),
+                ("win_v", "op: sum, of: properties.v, type: track"),
+            )
+            for width, buckets in [(draw(st.integers(1, 6)), draw(st.integers(1, 6)))]
+        }
+        life = draw(st.integers(2, 8)) * self.unit
+        return {
+            "a": "op: count, event: A",
+            "ab": "op: count, event: [A, B]",
+            "pages": "op: count, type: page, name: [P, Q], expose: true",
+            "told": "op: count, of: properties.v",
+            "spend": "op: sum, of: properties.v, event: A, expose: true",
+            "avg": "op: mean, of: properties.v",
+            "low": "op: min, of: properties.v, event: B",
+            "high": "op: max, of: properties.v",
+            "one": "op: first, of: properties.v",
+            "late": "op: last, of: properties.v, event: A",
+            "since_a": "op: first_time, event: A",
+            "last_a": "op: last_time, event: A",
+            "last_any": "op: last_time",
+            "last_v": "op: last_time, of: properties.v, event: B",
+            **windowed,
+            "coarse": f"op: count, type: page, window: {self.length()}",
+            "speed": f"op: rate, event: A, half_life: {life}ms, per: {life}ms",
+            "flow": f"op: rate, of: properties.q, half_life: {self.length(8)}, per: {life}ms, expose: true",
+        }
+
+    def atom(self) -> str:  # noqa: C901, PLR0911, PLR0912 - one per shape
+        """Return one comparison."""
+        draw = self.draw
+        match draw(st.integers(0, 19)):
+            case 0:
+                return f"{draw(st.sampled_from(['a', 'ab', 'pages', 'told']))} {draw(ANY_SIGN)} {draw(SMALL)}"
+            case 1:
+                return f"{draw(st.sampled_from(['spend', 'avg', 'low', 'high', 'late']))} {draw(ANY_SIGN)} {draw(SMALL)}"
+            case 2 | 3 | 4:
+                time = draw(st.sampled_from(["last_a", "last_a", "since_a", "last_any", "last_v", "traits.seen"]))
+                return f"since({time if time != 'traits.seen' else 'last_a'}) {draw(SIGNS)} {self.length()}"
+            case 5 | 6:
+                return f"win_a {draw(ANY_SIGN)} {draw(SMALL)}"
+            case 7:
+                return f"win_v {draw(SIGNS)} {draw(st.sampled_from(['0', '0.3', '1', '2.5', '-1']))}"
+            case 8:
+                return f"{draw(st.sampled_from(['speed', '2 * speed', 'speed / 3', '-speed']))} {draw(SIGNS)} 0.{draw(st.integers(1, 9))}"
+            case 9:
+                return f"flow {draw(SIGNS)} {draw(st.sampled_from(['0', '0.37', '1.1', 'a * 0.3']))}"
+            case 10:
+                return f"since(last_a) * {draw(st.sampled_from(['2', '0.3', 'a']))} {draw(SIGNS)} {self.length()}"
+            case 11:
+                return f"since(last_any) {draw(SIGNS)} {draw(st.sampled_from(['win_a', 'a', 'avg']))} * {self.length(6)}"
+            case 12:
+                return f"last_a - since_a {draw(SIGNS)} {self.length(12)}"
+            case 13:
+                return f"win_a / ab {draw(SIGNS)} 0.{draw(st.integers(1, 9))}"
+            case 14:
+                return f"win_a + coarse {draw(SIGNS)} {draw(SMALL)}"
+            case 15:
+                return f"traits.country {draw(st.sampled_from(['==', '!=']))} 'DE'"
+            case 16:
+                return f"traits.country {draw(st.sampled_from(['in', 'not in']))} ['NO', 'SE']"
+            case 17:
+                return draw(st.sampled_from(["traits.vip", "not traits.vip", "traits.vip == false", "traits.age >= 2"]))
+            case 18:
+                return draw(st.sampled_from(["one == 'x'", "one != 2", "late in [1, 2, 0.1]", "win_a not in [0, 2]"]))
+            case _:
+                return f"since(since_a) + since(last_any) {draw(SIGNS)} {self.length(40)}"
+
+    def condition(self, depth: int = 2) -> str:
+        """Return a condition."""
+        draw = self.draw
+        shape = draw(st.integers(0, 9)) if depth else 0
+        if shape <= 3:
+            return self.atom()
+        if shape == 9:
+            return f"not ({self.condition(depth - 1)})"
+        word = " and " if shape <= 6 else " or "
+        return word.join(f"({self.condition(depth - 1)})" for _ in range(draw(st.integers(2, 3))))
+
+    def text(self) -> str:
+        """Return a whole file."""
+        draw = self.draw
+        features = self.features()
+        names = [f"s{index}" for index in range(draw(st.integers(1, 5)))]
+        lines = ["version: 1", "features:"]
+        lines += [f"  {name}: {{{told}}}" for name, told in features.items()]
+        lines += ["traits: {country: text, vip: boolean, age: number}", "segments:"]
+        for name in names:
+            lines += [f"  {name}:", f'    when: "{self.condition()}"']
+            if draw(st.integers(0, 2)) == 0:
+                lines.append(f'    leave_when: "{self.condition(1)}"')
+            if draw(st.integers(0, 2)) == 0:
+                lines.append(f"    min_dwell: {self.length()}")
+        grouped = draw(st.permutations(names))[: draw(st.integers(0, len(names)))]
+        if grouped:
+            lines.append(f"groups: {{g: {{first_of: [{', '.join(grouped)}]}}}}")
+        return "\n".join(lines) + "\n"
+
+
+@st.composite
+def cases(draw: Draw) -> Case:
+    """Return definitions and a history."""
+    unit = draw(st.sampled_from(UNITS))
+    writer = Writer(draw, unit)
+    replay, partitions = draw(st.booleans()), draw(st.sampled_from([1, 1, 2]))
+    grace = draw(st.sampled_from([0, 0, 0, 5])) * unit
+    happenings: list[Happening | int] = []
+    offsets = dict.fromkeys(range(partitions), 0)
+    clock = 0
+    for index in range(draw(st.integers(1, 25))):
+        clock += draw(st.sampled_from([0, 0, 1, 2, 3, 5, 8, 13, 30])) * unit + draw(st.sampled_from([0, 0, 0, 1, -1]))
+        if replay and draw(st.integers(0, 9)) == 0:
+            happenings.append(START + clock)
+            offsets = {number: offset + 1 for number, offset in offsets.items()}
+            continue
+        sent = [each for each in happenings if isinstance(each, Happening)]
+        if sent and draw(st.integers(0, 9)) == 0:
+            happenings.append(repeated(draw(st.sampled_from(sent)), START + clock, offsets, replay=replay))
+            continue
+        delay = draw(st.sampled_from([0, 0, 0, 0, 1, 3, 10, 25, -1, -4])) * unit
+        if abs(delay) > SKEW:
+            delay = abs(delay)
+        happenings.append(event(draw, START + clock, START + clock - delay, index, offsets, replay=replay))
+    versions = [(0, writer.text())]
+    if draw(st.integers(0, 2)) == 0:
+        moments = sorted(draw(st.lists(st.integers(0, clock // unit + 20), min_size=1, max_size=2)))
+        versions += [(START + moment * unit, writer.text()) for moment in moments]
+    return Case(tuple(versions), tuple(happenings), partitions, replay, grace, START + clock + 60 * unit)
+
+
+def event(draw: Draw, arrival: int, at: int, index: int, offsets: dict[int, int], *, replay: bool) -> Happening:
+    """Return an event of one of a few users."""
+    user = draw(st.sampled_from(["u1", "u2", "u3"]))
+    kind, name = draw(
+        st.sampled_from(
+            [("track", "A"), ("track", "A"), ("track", "B"), ("page", "P"), ("page", None), ("identify", None)]
+        )
+    )
+    document: dict[str, Any] = {"type": kind, "userId": user, "timestamp": format_time(at)}
+    if name is not None:
+        document["event" if kind == "track" else "name"] = name
+    if kind == "identify":
+        traits = {"country": st.sampled_from([*COUNTRIES, 7]), "vip": st.booleans(), "age": SMALL}
+        told = draw(st.lists(st.sampled_from(sorted(traits)), unique=True))
+        document["traits"] = {trait: draw(traits[trait]) for trait in told}
+    else:
+        document["properties"] = {"v": draw(AMOUNTS), "q": draw(st.sampled_from([1, 2, 0.5]))}
+    partition = murmur2(user.encode(), len(offsets))
+    offset = offsets[partition]
+    offsets[partition] += 1
+    message = f"events-{partition}-{offset}"
+    if draw(st.integers(0, 4)):
+        # Their order is not that of the events.
+        message = document["messageId"] = f"{draw(st.sampled_from('abc'))}{index}"
+    arrived = at if replay else arrival
+    return Happening(user, at, arrived, message, kind, name, document, "events", partition, offset)
+
+
+def repeated(event: Happening, arrival: int, offsets: dict[int, int], *, replay: bool) -> Happening:
+    """Return an event sent once more."""
+    offset = offsets[event.partition]
+    offsets[event.partition] += 1
+    document = {**event.document, "messageId": event.message}
+    arrived = event.arrival if replay else arrival
+    return Happening(
+        event.user, event.at, arrived, event.message, event.type, event.name, document, "events", event.partition, offset
+    )

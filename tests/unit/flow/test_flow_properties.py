@@ -1,0 +1,176 @@
+"""The same changes however records are cut into batches, and the same as a plain recount finds."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections import Counter
+from random import Random
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import strategies as st
+
+from segstream.core.definitions import read_definitions
+from segstream.core.time import format_time, parse_time
+from segstream.errors import DefinitionError
+from tests.unit.flow.examples import Case, cases
+from tests.unit.flow.plain import Plain, Told
+from tests.unit.flow.worlds import World, play_at_once, play_at_random, play_singly
+
+EXAMPLES = int(os.environ.get("SEGSTREAM_FLOW_EXAMPLES", "60"))
+"""Examples per run. Failures print how to reproduce them; 3,000 take half an hour."""
+
+
+def recount(case: Case, number: int) -> Plain:
+    """Return what the plain way makes of a partition."""
+    versions = [(at, read_definitions(text).document) for at, text in case.versions]
+    plain = Plain(versions, replay=case.replay, grace=case.grace)
+    for each in case.happenings:
+        if isinstance(each, int):
+            plain.pass_time(each, inclusive=True)
+        elif each.partition == number:
+            plain.happen(each)
+    if case.replay:
+        plain.pass_time(case.end, inclusive=True)
+    else:
+        plain.pass_time(case.end)
+    for person in plain.people.values():
+        plain.interrupt(person, plain.clock - case.grace + (1 if case.replay else 0))
+    return plain
+
+
+def worded(told: Told) -> dict[str, Any]:
+    """Return a plain change in the words of the contract."""
+    cause = dict(told.cause)
+    if "due" in cause:
+        cause["due"] = format_time(cause["due"])
+    return {
+        "user_id": told.user,
+        "incarnation": 1,
+        "sequence": told.sequence,
+        "segment": told.segment,
+        "kind": "rule",
+        "group": told.group,
+        "change": told.change,
+        "previous": told.previous,
+        "at": format_time(told.at),
+        "cause": cause,
+        "segments": told.segments,
+        "definitions_version": told.version,
+        "model_version": {},
+        "reasons": told.reasons,
+    }
+
+
+def essence(change: dict[str, Any]) -> dict[str, Any]:
+    """Return a published change without what the plain way does not work out."""
+    left_out = {"schema_version", "id", "processed_at", "expires_at"}
+    reasons = [
+        (why["condition"] if why["inputs"] or not why["condition"].startswith("min_dwell") else "min_dwell", why["before"], why["after"])
+        for why in change["reasons"]
+    ]
+    return {**{key: value for key, value in change.items() if key not in left_out}, "reasons": reasons}
+
+
+async def compare(case: Case, seed: int) -> None:
+    """Play a case in every way and compare."""
+    options = {"partitions": case.partitions, "replay": case.replay, "timer_grace": case.grace}
+    for number in range(case.partitions):
+        records = case.records(number)
+        if case.replay:
+            records.append(records[-1]._replace(offset=len(records)) if False else _last(case, records, number))
+        end = None if case.replay else case.end
+        singly = World(case.versions, options)
+        flow = await play_singly(singly, records, end, number)
+        expected, counts = singly.everything(number), flow.partition.counts
+
+        plain = recount(case, number)
+        assert {user: [essence(change) for change in told] for user, told in expected["changes"].items()} == {
+            name: [worded(told) for told in person.changes] for name, person in plain.people.items() if person.changes
+        }
+        assert counts.wake_ups - counts.idle_wake_ups == sum(person.timers for person in plain.people.values())
+        check_ends(plain, expected["changes"])
+        check_answers(plain, singly, expected)
+
+        others = {
+            "at once": (World(case.versions, options), play_at_once, {}),
+            "at random": (
+                World(case.versions, {**options, "cache_bytes": 1}), play_at_random, {"chance": Random(seed)}
+            ),
+            "crashing": (World(case.versions, options), play_at_random, {"chance": Random(seed), "crashes": 4}),
+        }
+        for how, (world, play, more) in others.items():
+            other = await play(world, records, end, number, **more)  # type: ignore[operator]  # three ways to play
+            for part, value in world.everything(number).items():
+                assert (how, part, value) == (how, part, expected[part])
+            if how != "crashing":
+                again = other.partition.counts
+                assert (again.events, again.repeats, again.changes, again.wake_ups, again.idle_wake_ups) == (
+                    (counts.events, counts.repeats, counts.changes, counts.wake_ups, counts.idle_wake_ups)
+                )
+
+
+def _last(case: Case, records: list[Any], number: int) -> Any:
+    from tests.unit.flow.worlds import clock_record
+
+    return clock_record(len(records), case.end, partition=number)
+
+
+def check_ends(plain: Plain, changes: dict[str, list[dict[str, Any]]]) -> None:
+    """Check that a membership that is left alone ends when it said it would."""
+    for name, person in plain.people.items():
+        published = changes.get(name, [])
+        for index, (told, change) in enumerate(zip(person.changes, published, strict=True)):
+            if change["expires_at"] is None or told.change != "entered":
+                assert change["expires_at"] is None
+                continue
+            ends = parse_time(change["expires_at"])
+            later = person.changes[index + 1 :]
+            left = next((each for each in later if each.segment == told.segment), None)
+            if left is not None and left.cause["type"] == "timer" and left.until == told.until:
+                assert left.at == ends
+            else:
+                assert ends >= told.until, "it should have ended before anything else happened"
+
+
+def check_answers(plain: Plain, world: World, expected: dict[str, Any]) -> None:
+    """Check sequences, running answers, the read model and the compacted topic."""
+    everyone: dict[str, dict[str, int]] = {}
+    for name, person in plain.people.items():
+        told = expected["changes"].get(name, [])
+        assert [change["sequence"] for change in told] == list(range(1, len(told) + 1))
+        running: set[str] = set()
+        for change in told:
+            (running.add if change["change"] == "entered" else running.remove)(change["segment"])
+            assert change["segments"] == sorted(running)
+        held = {field[2:]: _since(value) for field, value in expected["answers"][name].items() if field[:2] == "s:"}
+        assert held == person.held
+        topic = expected["memberships"].get(name, {}).get("segments", {})
+        assert {segment: parse_time(stay["since"]) for segment, stay in topic.items()} == person.held
+        for segment, since in person.held.items():
+            everyone.setdefault(segment, {})[name] = since
+    assert expected["members"] == everyone
+    assert Counter(expected["users"]) == Counter(dict.fromkeys(plain.people, 1))
+
+
+def _since(value: str) -> int:
+    import json
+
+    return parse_time(json.loads(value)["since"])
+
+
+@given(case=cases(), seed=st.integers(0, 1 << 32))
+@settings(
+    max_examples=EXAMPLES, deadline=None, print_blob=True, suppress_health_check=list(HealthCheck), derandomize=False
+)
+def test_batches_timers_and_crashes_change_no_result(case: Case, seed: int) -> None:
+    """Promises 1, 2, 3, 6: one at a time, all at once, at random with crashes, and recounted: all tell the same."""
+    try:
+        for _, text in case.versions:
+            read_definitions(text)
+    except DefinitionError as error:
+        pytest.fail(f"the examples should be valid: {error}")
+        assume(False)
+    asyncio.run(compare(case, seed))

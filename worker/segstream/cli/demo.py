@@ -1,0 +1,69 @@
+"""``segstream demo``."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from importlib import resources
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segstream.cli.definitions import moment, read
+from segstream.core.definitions import read_definitions
+
+
+
+class Kafka(StrEnum):
+    """Which broker the demo runs on."""
+
+    EMBEDDED = "embedded"
+    APACHE = "apache"
+
+
+def demo(
+    *,
+    definitions: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", exists=True, dir_okay=False, readable=True, help="Other definitions."),
+    ] = None,
+    events: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", exists=True, dir_okay=False, readable=True, help="Other events: one JSON object per line."
+        ),
+    ] = None,
+    until: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Where time ends; later events are left out. By default 1998-06-30, or the last event."),
+    ] = None,
+    kafka: Annotated[
+        Kafka, typer.Option(help="embedded: librdkafka's mock cluster, at once; apache: Apache Kafka, run by Java.")
+    ] = Kafka.EMBEDDED,
+    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running at the end, until Ctrl-C.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of changes and a table.")] = False,
+) -> None:
+    """Replay 18 months of real purchases through a worker, with a Kafka and a Redis of its own."""
+    # Kafka's client and the demo's data take a second to load, which no other command needs.
+    from segstream.demo.interrupts import Interrupted  # noqa: PLC0415
+    from segstream.demo.play import Programme, play  # noqa: PLC0415
+    from segstream.demo.purchases import END, load_events, load_purchases  # noqa: PLC0415
+    from segstream.demo.show import Screen  # noqa: PLC0415
+
+    if definitions is None:
+        name, text = "the demo's definitions", resources.files("segstream.demo").joinpath("definitions.yaml").read_text("utf-8")
+    else:
+        name, text = str(definitions), read(definitions)
+    understood = read_definitions(text, name)
+    end = moment(until, "--until") if until is not None else None
+    entries = load_purchases() if events is None else load_events(events)
+    if end is not None:
+        entries = [entry for entry in entries if entry.at <= end]
+    else:
+        end = END if events is None else max(entry.at for entry in entries)
+    programme = Programme(entries, end, text, understood, kafka.value, keep)
+    try:
+        with Screen(len(entries), understood, json=json) as screen:
+            play(programme, screen)
+    except Interrupted as interrupted:
+        raise typer.Exit(interrupted.exit_code) from None

@@ -1,0 +1,22 @@
+"""``segstream version``."""
+
+from __future__ import annotations
+
+import json as json_module
+import platform
+from importlib import metadata
+from typing import Annotated
+
+import typer
+
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+def version(*, json: Json = False) -> None:
+    """Print the program's version."""
+    try:
+        number = metadata.version("segstream")
+    except metadata.PackageNotFoundError:
+        number = "unknown (not installed)"
+    python = platform.python_version()
+    typer.echo(json_module.dumps({"segstream": number, "python": python}) if json else f"segstream {number}, Python {python}")

@@ -1,0 +1,72 @@
+"""``segstream worker``: a worker in the foreground of this process."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from typing import TYPE_CHECKING
+
+import typer
+
+from segstream.errors import SettingsError
+from segstream.logs import configure_logging
+from segstream.settings import load_settings
+
+if TYPE_CHECKING:
+    from segstream.settings import Settings
+
+
+def worker() -> None:
+    """Keep segments up to date until told to stop (SIGTERM); settings come from SEGSTREAM_... variables or a file.
+
+    Stops at once on a second signal. Logs go to stderr.
+    """
+    settings = load_settings()
+    configure_logging(settings.log_format, settings.log_level)
+    # Until the worker listens for signals itself there is nothing to finish.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    raise typer.Exit(_run(settings))
+
+
+def _run(settings: Settings) -> int:
+    # Faust takes a second to import, and other commands do without it.
+    from segstream.adapters.foreground import Foreground  # noqa: PLC0415
+    from segstream.app import create_app  # noqa: PLC0415
+
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    _check_port(settings)
+    loop.run_until_complete(_check_servers(settings))
+    return Foreground(create_app(settings), loop, settings.drain_timeout / 1000).run()
+
+
+async def _check_servers(settings: Settings) -> None:
+    """Do what the worker does first, to fail in one line: Faust would print tracebacks, or try again for ever."""
+    from segstream.app import Application  # noqa: PLC0415
+
+    parts = Application(settings)
+    logging.disable(logging.WARNING)  # the worker itself gives the same warnings in a moment
+    try:
+        await parts.prepare()
+        await parts.refresh()
+    finally:
+        logging.disable(logging.NOTSET)
+        await parts.redis.aclose()
+
+
+def _check_port(settings: Settings) -> None:
+    if not settings.web_port:
+        return
+    try:
+        family = socket.getaddrinfo(settings.web_host, settings.web_port, type=socket.SOCK_STREAM)[0][0]
+        with socket.socket(family, socket.SOCK_STREAM) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind((settings.web_host, settings.web_port))
+    except OSError as error:
+        place = f"{settings.web_host}:{settings.web_port}"
+        raise SettingsError(
+            f"cannot serve /health on {place} ({error.strerror}); set SEGSTREAM_WEB_PORT to a free port, or 0 for none"
+        ) from None

@@ -1,0 +1,83 @@
+"""Hashes of what definitions mean, not of how they are written."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from segstream.core.definitions.model import Discovered, Feature, Group, Segment, Selector
+from segstream.core.features import FeatureSpec, default_resolution
+from segstream.core.time import DAY
+
+
+def fingerprint(selector: Selector, path: tuple[str, ...] | None, spec: FeatureSpec) -> str:
+    """Hash what a feature keeps: events, path, operation and options, defaults filled in."""
+    resolution = spec.resolution
+    if spec.window is not None and resolution is None:
+        resolution = default_resolution(spec.window)
+    return _hash(
+        {
+            "types": _sorted(selector.types),
+            "names": _sorted(selector.names),
+            "topics": _sorted(selector.topics),
+            "path": path,
+            "op": spec.op,
+            "window": spec.window,
+            "resolution": resolution,
+            "half_life": spec.half_life,
+            "per": spec.per or (DAY if spec.op == "rate" else None),
+            "kind": spec.kind.value if spec.kind else None,
+        }
+    )
+
+
+def content_hash(
+    features: Iterable[Feature],
+    descriptions: dict[str, str],
+    segments: Iterable[Segment],
+    groups: Iterable[Group],
+    discovered: Iterable[Discovered],
+) -> str:
+    """Hash a whole file's meaning; labels and descriptions belong to it, since others read them.
+
+    Parameters
+    ----------
+    features, segments, groups, discovered
+        As in `Definitions`.
+    descriptions : dict
+        Feature -> its description.
+    """
+    return _hash(
+        {
+            "features": {item.name: [item.fingerprint, item.expose] for item in features},
+            "descriptions": descriptions,
+            "segments": {
+                item.name: {
+                    "when": item.when.text,
+                    "leave_when": item.leave_when.text if item.leave_when else None,
+                    "min_dwell": item.min_dwell,
+                    "label": item.label,
+                    "description": item.description,
+                    "owner": item.owner,
+                    "tags": item.tags,
+                }
+                for item in segments
+            },
+            "groups": {item.name: item.segments for item in groups},
+            "discovered": {
+                item.name: [item.model, item.clusters, [number.text for number in item.inputs]]
+                for item in discovered
+            },
+        }
+    )
+
+
+def _hash(meaning: dict[str, Any]) -> str:
+    canonical = json.dumps(meaning, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
+    return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _sorted(names: frozenset[str] | None) -> list[str] | None:
+    return None if names is None else sorted(names)

@@ -1,0 +1,240 @@
+"""Definitions, checked and compiled: what decides."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from segstream.core.expressions import Condition, Number
+from segstream.core.features import Accumulator
+from segstream.core.types import Value
+from segstream_schemas.definitions import DefinitionsDocument
+
+Document: TypeAlias = Mapping[str, Any]
+"""A decoded event."""
+
+
+_SCALARS: Final[frozenset[object]] = frozenset({int, float, str, bool})
+
+
+@dataclass(frozen=True, slots=True)
+class Selector:
+    """Which events reach a feature; None where all do.
+
+    Parameters
+    ----------
+    types, names, topics : frozenset of str or None
+        Event types; names of track events, pages or screens; Kafka topics.
+    """
+
+    types: frozenset[str] | None = None
+    names: frozenset[str] | None = None
+    topics: frozenset[str] | None = None
+
+    def selects(self, kind: str, name: str | None, topic: str) -> bool:
+        """Return whether an event of a type and name from a topic is selected.
+
+        Examples
+        --------
+        >>> Selector(types=frozenset({"page"})).selects("page", "Pricing", "events")
+        True
+        """
+        return (
+            (self.types is None or kind in self.types)
+            and (self.names is None or name in self.names)
+            and (self.topics is None or topic in self.topics)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Feature:
+    """A feature or a trait.
+
+    Parameters
+    ----------
+    name : str
+        As conditions read it; a trait's begins with ``traits.``.
+    index : int
+        Where its state stands among the user's.
+    selector : Selector
+        The events that reach it.
+    path : tuple of str or None
+        Keys down to the value in the event; None when it needs none.
+    accumulator : Accumulator
+        What is kept.
+    expose : bool
+        Whether others may read it.
+    fingerprint : str
+        Hash of the meaning: two features of one fingerprint can share a state, whatever they are called.
+    read : callable
+        ``read(event) -> Value``: the value at ``path``, None where there is none.
+    """
+
+    name: str
+    index: int
+    selector: Selector
+    path: tuple[str, ...] | None
+    accumulator: Accumulator
+    expose: bool
+    fingerprint: str
+    read: Callable[[Document], Value]
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """A segment by condition.
+
+    Parameters
+    ----------
+    name : str
+        Its name.
+    when : Condition
+        Who enters.
+    leave_when : Condition or None
+        Who leaves; None: whoever ``when`` is not true for.
+    min_dwell : int
+        How long one stays at least, in ms.
+    group : str or None
+        The group it belongs to.
+    label, description, owner : str
+        For people; ``label`` is the name where none is given.
+    tags : tuple of str
+        For finding it.
+    """
+
+    name: str
+    when: Condition
+    leave_when: Condition | None
+    min_dwell: int
+    group: str | None
+    label: str
+    description: str
+    owner: str = ""
+    tags: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Segments of which a user holds at most one: the first that applies."""
+
+    name: str
+    segments: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Discovered:
+    """Segments that a model finds.
+
+    Parameters
+    ----------
+    name : str
+        Its segments are called ``<name>.<id>``.
+    model : str
+        How they are found.
+    clusters : int
+        How many at most.
+    inputs : tuple of Number
+        What users are compared by.
+    """
+
+    name: str
+    model: str
+    clusters: int
+    inputs: tuple[Number, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Definitions:
+    """A whole definitions file, ready to decide.
+
+    Parameters
+    ----------
+    document : DefinitionsDocument
+        As written.
+    features : tuple of Feature
+        Features by name, then traits by name; ``features[i].index == i``. Not in the file's order, so that two files
+        of one meaning lay out a user's states alike.
+    segments : tuple of Segment
+        In the file's order.
+    groups, discovered : tuple
+        In the file's order.
+    content_hash : str
+        SHA-256 of the meaning, in hex: comments, order of keys and spelling of durations do not matter.
+    """
+
+    document: DefinitionsDocument
+    features: tuple[Feature, ...]
+    segments: tuple[Segment, ...]
+    groups: tuple[Group, ...]
+    discovered: tuple[Discovered, ...]
+    content_hash: str
+    _known: tuple[frozenset[str], frozenset[str], frozenset[str]] = field(
+        init=False, repr=False, compare=False
+    )
+    _routes: dict[tuple[str, str | None, str], tuple[Feature, ...]] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
+
+    def __post_init__(self) -> None:
+        """Note which types, names and topics any selector tells apart."""
+        selectors = [feature.selector for feature in self.features]
+        known = (
+            frozenset[str]().union(*(selector.types or () for selector in selectors)),
+            frozenset[str]().union(*(selector.names or () for selector in selectors)),
+            frozenset[str]().union(*(selector.topics or () for selector in selectors)),
+        )
+        object.__setattr__(self, "_known", known)
+
+    def routes(self, kind: str, name: str | None, topic: str) -> tuple[Feature, ...]:
+        """Return the features an event reaches.
+
+        Parameters
+        ----------
+        kind : str
+            The event's type, such as ``track``.
+        name : str or None
+            Name of the track event, page or screen.
+        topic : str
+            The Kafka topic it came from.
+        """
+        types, names, topics = self._known
+        # What no selector names is all the same, so that the cache holds no more than the file says.
+        key = (
+            kind if kind in types else "",
+            name if name in names else None,
+            topic if topic in topics else "",
+        )
+        found = self._routes.get(key)
+        if found is None:
+            found = tuple(feature for feature in self.features if feature.selector.selects(*key))
+            self._routes[key] = found
+        return found
+
+
+def reader(path: tuple[str, ...] | None) -> Callable[[Document], Value]:
+    """Return a function that reads the value at a path of an event.
+
+    Lists, mappings and what is not there read as None.
+
+    Examples
+    --------
+    >>> reader(("properties", "revenue"))({"properties": {"revenue": 12.5}})
+    12.5
+    >>> reader(("properties", "revenue"))({"properties": []}) is None
+    True
+    """
+    if path is None:
+        return lambda document: None  # noqa: ARG005 (all readers are called alike)
+    *way, last = path
+
+    def read(document: Document) -> Value:
+        part: Any = document
+        for step in way:
+            part = part.get(step)
+            if part.__class__ is not dict:
+                return None
+        value: Any = part.get(last)
+        return value if value.__class__ in _SCALARS else None
+
+    return read
