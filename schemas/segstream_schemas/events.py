@@ -155,12 +155,13 @@ def _identifier(value: str | int | None, where: str) -> str:
     if value is None:
         return ""
     text = str(value)
-    # A character takes at most 4 bytes, so most ids need not be encoded to be measured.
-    if len(text) > MAX_ID // 4 and len(text.encode()) > MAX_ID:
+    if len(text) <= MAX_ID and text.isascii() and text.isprintable():
+        return text  # as nearly all are
+    if len(text.encode()) > MAX_ID:
         raise EventError(
             RejectionReason.BAD_ID, where, f"An id may have {MAX_ID} bytes of UTF-8; shorten it."
         )
-    if not (text.isascii() and text.isprintable()) and _CONTROL.search(text):
+    if _CONTROL.search(text):
         raise EventError(RejectionReason.BAD_ID, where, "An id may not hold control characters; remove them.")
     return text
 

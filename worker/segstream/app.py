@@ -11,6 +11,7 @@ import structlog
 from segstream.adapters.control import control_plane
 from segstream.adapters.kafka.client import KafkaSettings
 from segstream.adapters.kafka.consumer import GroupSettings, make_consumer
+from segstream.adapters.kafka.ends import LogEnds
 from segstream.adapters.kafka.producer import make_producer
 from segstream.adapters.kafka.publisher import KafkaPublisher
 from segstream.adapters.kafka.topics import Topics, check_topics
@@ -197,6 +198,7 @@ class Application:
             topics=settings.topics,
             make_consumer=lambda listener: make_consumer(self.kafka, group, settings.topics, listener),
             make_producer=lambda: make_producer(self.kafka, "samples"),
+            log_ends=LogEnds(self.kafka),
             make_flow=self.make_flow,
             prepare=self.prepare,
             refresh=self.refresh,

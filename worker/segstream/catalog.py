@@ -24,7 +24,7 @@ def catalog_of(definitions: Definitions, partitions: int) -> dict[str, str]:
     groups = {name: group.name for group in definitions.groups for name in group.segments}
     fields = {"schema_version": str(CATALOG_SCHEMA), "partitions": str(partitions)}
     for segment in definitions.segments:
-        described = {
+        described: dict[str, object] = {
             "label": segment.label,
             "description": segment.description,
             "group": groups.get(segment.name),

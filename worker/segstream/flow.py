@@ -69,14 +69,19 @@ class Flow:
         found = await partition.store.take_over(told)  # 3, 4
         partition.adopt_state(found)
         parcels = [Parcel.open(entry) for entry in found.outbox]
-        owed = [parcel for parcel in parcels if parcel.sequence > told.partition_sequence]
-        if found.forgotten or not partition.bases:
+        incarnation, bases = found.meta.incarnation, partition.bases
+        # A predecessor may have died between raising the incarnation and the first commit under it.
+        begun = bool(bases) and bases[-1].incarnation == incarnation
+        # That commit clears what earlier incarnations left, so if they told last, nothing here has been told.
+        reached = 0 if begun and told.incarnation < incarnation else told.partition_sequence
+        owed = [parcel for parcel in parcels if parcel.sequence > reached]
+        if not begun:
             # Every answer is going to be restated; only dead letters are still owed.
             await partition.begin([letter for parcel in owed for letter in parcel.dead_letters])
         else:
             await self._show(parcels[: len(parcels) - len(owed)])  # 5; the others follow their publication
             partition.parcels.extend(owed)
-        return found.forgotten
+        return not begun and incarnation > 1
 
     async def process(self, records: Sequence[Record]) -> int:
         """Apply records in log order and commit; return how many were taken.
@@ -189,7 +194,8 @@ class Flow:
         if upcoming is None or clock - partition.options.timer_grace < upcoming.effective_at:
             return False
         at = max(upcoming.effective_at, last.at, partition.settled())
-        partition.advance_clock(clock)
+        # No further: the version after this one may come into force before ``clock``.
+        partition.advance_clock(at + partition.options.timer_grace)
         await self._drain_all(at)
         await partition.enact(last._replace(definitions=upcoming.number, at=at))
         return True

@@ -17,13 +17,18 @@ from segstream.ports import OutboxEntry, OutRecord, View
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from segstream.core.decider import Decider
     from segstream.core.engine import Touched
+    from segstream.core.types import State
 
 ENTRY_BYTES = 256 * 1024
 """An entry is closed when its records exceed this, so that no transaction and no Redis value grows large."""
 
-ENTRY_RECORDS = 1000
-"""And when it holds this many, which keeps publishing one entry well under 0.1 s."""
+RECORD_BYTES = 200
+"""What a record counts at least, so that an entry has no more than 1,300 and is published in well under 0.1 s."""
+
+VIEW_BYTES = 100
+"""What a view counts per segment: a name and two times."""
 
 
 class Topics(NamedTuple):
@@ -74,7 +79,8 @@ class Parcel(NamedTuple):
         for key, value in self.changes:
             yield OutRecord(topics.changes, key, value)
         for view in self.views:
-            yield OutRecord(topics.memberships, view.user.encode(), memberships(view))
+            if view.segments_changed:
+                yield OutRecord(topics.memberships, view.user.encode(), memberships(view))
         for key, value in self.dead_letters:
             yield OutRecord(topics.dead_letters, key, value)
 
@@ -108,24 +114,37 @@ def memberships(view: View) -> bytes | None:
 def pack(
     first: int,
     changes: Iterable[dict[str, Any]],
-    views: Sequence[View],
+    views: Iterable[View],
     dead_letters: Sequence[tuple[bytes, bytes]],
     processed_at: str,
 ) -> list[Parcel]:
     """Divide what a batch tells into parcels of bounded size, numbered from ``first``.
 
-    A user's view is never in an earlier parcel than a change of the same batch: changes come first.
+    A user's view is never in an earlier parcel than a change of the same batch: changes come first. All views of a
+    batch are versioned by its first parcel: a user has one view in a batch, so that is enough to order them.
+
+    Parameters
+    ----------
+    first : int
+        Partition sequence of the first parcel.
+    changes : iterable of dict
+        Change documents, in order; ``processed_at`` is filled in.
+    views : iterable of View
+        Of the users whose answer changed.
+    dead_letters : sequence of (bytes, bytes)
+        Key and value of each.
+    processed_at : str
+        RFC 3339.
     """
     parcels: list[Parcel] = []
-    size = count = 0
+    size = ENTRY_BYTES
 
     def room(length: int) -> Parcel:
-        nonlocal size, count
-        if not parcels or size + length > ENTRY_BYTES or count >= ENTRY_RECORDS:
+        nonlocal size
+        size += length + RECORD_BYTES
+        if size > ENTRY_BYTES:
             parcels.append(Parcel(first + len(parcels), [], [], []))
-            size = count = 0
-        size += length
-        count += 1
+            size = length + RECORD_BYTES
         return parcels[-1]
 
     for change in changes:
@@ -133,17 +152,24 @@ def pack(
         value = orjson.dumps(change)
         room(len(value)).changes.append((change["user_id"].encode(), value))
     for view in views:
-        parcel = room(200 + 100 * len(view.segments) + 50 * len(view.features))
-        parcel.views.append(view._replace(partition_sequence=parcel.sequence))
+        room(VIEW_BYTES * (len(view.segments) + 1)).views.append(view)
     for key, value in dead_letters:
         room(len(value)).dead_letters.append((key, value))
     return parcels
 
 
-def view_of(
-    touched: Touched, features: dict[str, Any], definitions_version: int, model_version: dict[str, int]
-) -> View:
-    """Return a user's answer after a batch, with what was entered and left since before it."""
+def view_of(touched: Touched, sequence: int, at: int, decider: Decider, states: Sequence[State]) -> View:
+    """Return a user's answer after a batch, with what was entered and left since before it.
+
+    Parameters
+    ----------
+    touched : Touched
+        The user.
+    sequence : int
+        Partition sequence that the answer is versioned by.
+    at, decider, states
+        The last decision that changed the answer, see ``Touched.told``.
+    """
     user = touched.user
     segments: dict[str, tuple[int, int | None]] = {
         name: (since, None if ends >= NEVER else ends) for name, (since, ends) in user.held.items()
@@ -151,21 +177,26 @@ def view_of(
     for model, (cluster, since) in user.assigned.items():
         segments[f"{model}.{cluster}"] = since, None
     entered, left = {}, []
-    if user.sequence != touched.sequence:  # else the same segments, and only their ends may have moved
+    restated = user.incarnation != touched.incarnation
+    told = user.sequence != touched.sequence or restated
+    if told:  # else the same segments, and only their ends may have moved
         before = {name: since for name, (since, _) in touched.held.items()}
         before |= {f"{model}.{cluster}": since for model, (cluster, since) in touched.assigned.items()}
-        entered = {name: since for name, (since, _) in segments.items() if before.get(name) != since}
+        entered = {name: since for name, (since, _) in segments.items() if restated or before.get(name) != since}
         left = [name for name in before if name not in segments]
     return View(
         user=user.name,
         incarnation=user.incarnation,
-        partition_sequence=0,
+        partition_sequence=sequence,
         sequence=user.sequence,
-        at=user.decided_at,
-        definitions_version=definitions_version,
-        model_version=model_version,
+        at=at,
+        definitions_version=decider.basis.definitions,
+        model_version=decider.basis.models,
         segments=segments,
-        features=features,
+        features={
+            feature.name: feature.accumulator.value(states[feature.index], at) for feature in decider.exposed
+        },
         entered=entered,
         left=left,
+        segments_changed=told or user.held is not touched.held,
     )

@@ -17,10 +17,9 @@ from segstream.ports import Commit, Meta
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
-    from segstream.core.engine import Touched
     from segstream.core.partitioning import Partitioner
     from segstream.library import Library, Version
-    from segstream.ports import StateStore, TakeOver, View
+    from segstream.ports import StateStore, TakeOver
 
 MOST_SAMPLES = 1_000
 """Feature vectors kept for the trainer; when it cannot be reached the oldest go (samples may be lost)."""
@@ -183,8 +182,9 @@ class Partition:
         """Commit what a batch led to, and hand it on to be published."""
         meta, published, touched = self.meta, self.published, outcome.touched
         states = {name: touch.user.encode() for name, touch in touched.items()}
-        views = [self._view(touch) for touch in touched.values() if touch.answers_differently()]
-        parcels = pack(meta.sequence + 1, outcome.changes, views, letters, format_time(self._now()))
+        first = meta.sequence + 1
+        views = (view_of(touch, first, *touch.told) for touch in touched.values() if touch.told is not None)
+        parcels = pack(first, outcome.changes, views, letters, format_time(self._now()))
         meta.sequence += len(parcels)
         meta.revision += 1
         self.next_due = await self.store.commit(
@@ -204,14 +204,6 @@ class Partition:
             self.cache.put(touch.user, len(states[name]))
         self.samples.extend(outcome.samples)
         self._count(outcome, len(letters))
-
-    def _view(self, touch: Touched) -> View:
-        basis, user = self.bases[-1], touch.user
-        features = {
-            feature.name: feature.accumulator.value(user.features[feature.index], user.decided_at)
-            for feature in self.engine.current.exposed
-        }
-        return view_of(touch, features, basis.definitions, basis.models)
 
     def _count(self, outcome: Outcome, letters: int) -> None:
         counts = self.counts

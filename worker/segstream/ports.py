@@ -187,7 +187,7 @@ class View(NamedTuple):
     sequence : int
         The user's last change.
     at : int
-        Moment of the decision, ms.
+        Moment of the last decision that changed the answer, ms.
     definitions_version : int
     model_version : dict of str to int
     segments : dict of str to (int, int or None)
@@ -198,6 +198,9 @@ class View(NamedTuple):
         Segments entered since this user's previous view, with the entry time in ms.
     left : list of str
         Segments left since then.
+    segments_changed : bool
+        Whether ``segments`` is another than in the previous view; if not, only exposed features moved, which the
+        compacted topic does not carry.
     """
 
     user: str
@@ -211,6 +214,7 @@ class View(NamedTuple):
     features: dict[str, int | float | str | bool | None]
     entered: dict[str, int]
     left: list[str]
+    segments_changed: bool = True
 
 
 class ReadModel(Protocol):

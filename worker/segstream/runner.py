@@ -39,7 +39,7 @@ class Pace:
     """
 
     batch: int = 1_000
-    publish_interval: float = 0.025
+    publish_interval: float = 0.05
     sweep_rate: float = 5_000.0
     backlog: int = 64
     first_retry: float = 0.2

@@ -79,7 +79,7 @@ class Settings(BaseSettings):
         None, description="Static membership: a name that stays over restarts, such as the pod's."
     )
     session_timeout: Milliseconds = Field(
-        45_000, ge=1_000, description="After this silence Kafka gives a worker's partitions to others."
+        10_000, ge=1_000, description="After this silence Kafka gives a worker's partitions to others."
     )
     topics: Names = Field(("events",), min_length=1, description="Topics to read, separated by commas.")
     topic_changes: str = Field("segment-changes", description="Every transition.")
@@ -107,7 +107,7 @@ class Settings(BaseSettings):
     cache_mb: int = Field(512, ge=1, description="Most memory for cached users, over all partitions.")
     batch: int = Field(1_000, ge=1, le=10_000, description="Most records applied at once.")
     publish_interval: Milliseconds = Field(
-        25, ge=10, description="Between two transactions of a partition; under 10 ms the broker slows them down."
+        50, ge=10, description="Between two transactions of a partition; under 10 ms the broker slows them down."
     )
     sweep_rate: int = Field(5_000, ge=1, description="Users per second and partition that a sweep brings up to date.")
     sample_every: int = Field(20, ge=0, description="Every how many decisions the models get a sample; 0 for never.")

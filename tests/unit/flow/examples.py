@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from segstream.core.events import LogRecord
 from segstream.core.partitioning import murmur2
 from segstream.core.time import format_time
-from tests.unit.flow.plain import Happening
+from tests.unit.flow.values import Happening
 from tests.unit.flow.worlds import SKEW, START, clock_record
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
@@ -137,7 +137,9 @@ class Writer:
             case 1:
                 return f"{draw(st.sampled_from(['spend', 'avg', 'low', 'high', 'late']))} {draw(ANY_SIGN)} {draw(SMALL)}"
             case 2 | 3 | 4:
-                time = draw(st.sampled_from(["last_a", "last_a", "since_a", "last_any", "last_v", "traits.seen"]))
+                time = draw(
+                    st.sampled_from(["last_a", "last_a", "since_a", "last_any", "last_v", "traits.seen"])
+                )
                 return f"since({time if time != 'traits.seen' else 'last_a'}) {draw(SIGNS)} {self.length()}"
             case 5 | 6:
                 return f"win_a {draw(ANY_SIGN)} {draw(SMALL)}"
@@ -162,9 +164,21 @@ class Writer:
             case 16:
                 return f"traits.country {draw(st.sampled_from(['in', 'not in']))} ['NO', 'SE']"
             case 17:
-                return draw(st.sampled_from(["traits.vip", "not traits.vip", "traits.vip == false", "traits.age >= 2"]))
+                return str(
+                    draw(
+                        st.sampled_from(
+                            ["traits.vip", "not traits.vip", "traits.vip == false", "traits.age >= 2"]
+                        )
+                    )
+                )
             case 18:
-                return draw(st.sampled_from(["one == 'x'", "one != 2", "late in [1, 2, 0.1]", "win_a not in [0, 2]"]))
+                return str(
+                    draw(
+                        st.sampled_from(
+                            ["one == 'x'", "one != 2", "late in [1, 2, 0.1]", "win_a not in [0, 2]"]
+                        )
+                    )
+                )
             case _:
                 return f"since(since_a) + since(last_any) {draw(SIGNS)} {self.length(40)}"
 
@@ -210,7 +224,9 @@ def cases(draw: Draw) -> Case:
     offsets = dict.fromkeys(range(partitions), 0)
     clock = 0
     for index in range(draw(st.integers(1, 25))):
-        clock += draw(st.sampled_from([0, 0, 1, 2, 3, 5, 8, 13, 30])) * unit + draw(st.sampled_from([0, 0, 0, 1, -1]))
+        clock += draw(st.sampled_from([0, 0, 1, 2, 3, 5, 8, 13, 30])) * unit + draw(
+            st.sampled_from([0, 0, 0, 1, -1])
+        )
         if replay and draw(st.integers(0, 9)) == 0:
             happenings.append(START + clock)
             offsets = {number: offset + 1 for number, offset in offsets.items()}
@@ -230,12 +246,21 @@ def cases(draw: Draw) -> Case:
     return Case(tuple(versions), tuple(happenings), partitions, replay, grace, START + clock + 60 * unit)
 
 
-def event(draw: Draw, arrival: int, at: int, index: int, offsets: dict[int, int], *, replay: bool) -> Happening:
+def event(
+    draw: Draw, arrival: int, at: int, index: int, offsets: dict[int, int], *, replay: bool
+) -> Happening:
     """Return an event of one of a few users."""
-    user = draw(st.sampled_from(["u1", "u2", "u3"]))
+    user = draw(st.sampled_from(["ada", "bob", "cem"]))
     kind, name = draw(
         st.sampled_from(
-            [("track", "A"), ("track", "A"), ("track", "B"), ("page", "P"), ("page", None), ("identify", None)]
+            [
+                ("track", "A"),
+                ("track", "A"),
+                ("track", "B"),
+                ("page", "P"),
+                ("page", None),
+                ("identify", None),
+            ]
         )
     )
     document: dict[str, Any] = {"type": kind, "userId": user, "timestamp": format_time(at)}
@@ -265,5 +290,14 @@ def repeated(event: Happening, arrival: int, offsets: dict[int, int], *, replay:
     document = {**event.document, "messageId": event.message}
     arrived = event.arrival if replay else arrival
     return Happening(
-        event.user, event.at, arrived, event.message, event.type, event.name, document, "events", event.partition, offset
+        event.user,
+        event.at,
+        arrived,
+        event.message,
+        event.type,
+        event.name,
+        document,
+        "events",
+        event.partition,
+        offset,
     )

@@ -101,7 +101,7 @@ def clock_record(offset: int, moment: int, *, partition: int = 0) -> LogRecord:
 
 def track(user: str, name: str, at: int, message: str | None = None, **properties: Any) -> dict[str, Any]:
     """Return a track event."""
-    document = {"type": "track", "event": name, "userId": user, "timestamp": format_time(at)}
+    document: dict[str, Any] = {"type": "track", "event": name, "userId": user, "timestamp": format_time(at)}
     if properties:
         document["properties"] = properties
     return document if message is None else {**document, "messageId": message}
@@ -128,7 +128,9 @@ class World:
         self.library = Library()
         for number, (at, text) in enumerate(self.texts, 1):
             self.library.add_version(Version(number, at, read_definitions(text)))
-        self.settings = Options(**{"partitions": 1, "partitioner": murmur2, "max_clock_skew": SKEW, **self.options})
+        self.settings = Options(
+            **{"partitions": 1, "partitioner": murmur2, "max_clock_skew": SKEW, **self.options}
+        )
         self.read_model = Shown(self.server)
         self.read_model.fuse = self.fuse
         self.now = START
@@ -155,11 +157,15 @@ class World:
 
     def letters(self, number: int = 0) -> list[dict[str, Any]]:
         """Return what was published to ``segment-dead-letters``."""
-        return [json.loads(each.value or b"") for each in self.log.consumers_view("segment-dead-letters", number)]
+        return [
+            json.loads(each.value or b"") for each in self.log.consumers_view("segment-dead-letters", number)
+        ]
 
     def memberships(self, number: int = 0) -> dict[str, dict[str, Any]]:
         """Return what compaction leaves of ``segment-memberships``."""
-        last = {each.key.decode(): each.value for each in self.log.consumers_view("segment-memberships", number)}
+        last = {
+            each.key.decode(): each.value for each in self.log.consumers_view("segment-memberships", number)
+        }
         return {user: json.loads(value) for user, value in last.items() if value is not None}
 
     def users(self, number: int = 0) -> dict[str, User]:
@@ -186,10 +192,11 @@ class World:
             "members": {name: self.read_model.members(name, number) for name in sorted(segments)},
             "letters": self.letters(number),
             "timers": held.timers,
-            "clock": held.meta.clock,
             "offsets": held.meta.offsets,
             "bases": held.meta.bases,
-            "users": {name: {key: getattr(user, key) for key in User.__slots__} for name, user in users.items()},
+            "users": {
+                name: {key: getattr(user, key) for key in User.__slots__} for name, user in users.items()
+            },
         }
 
 
@@ -199,9 +206,7 @@ async def finish(flow: Flow, end: int | None) -> None:
         while await flow.adopt_definitions(end):
             pass
         flow.partition.advance_clock(end)
-    while await flow.drain():
-        pass
-    while await flow.sweep():
+    while await flow.drain() or await flow.sweep():
         pass
     while await flow.publish():
         pass
@@ -234,7 +239,13 @@ async def play_at_once(world: World, records: Sequence[Record], end: int | None,
 
 
 async def play_at_random(
-    world: World, records: Sequence[Record], end: int | None, number: int = 0, *, chance: Random, crashes: int = 0
+    world: World,
+    records: Sequence[Record],
+    end: int | None,
+    number: int = 0,
+    *,
+    chance: Random,
+    crashes: int = 0,
 ) -> Flow:
     """Cut batches, fire timers, sweep, publish and let the clock run at random; die ``crashes`` times on the way."""
     left = crashes
@@ -247,7 +258,9 @@ async def play_at_random(
             continue
 
 
-async def _at_random(world: World, records: Sequence[Record], end: int | None, number: int, chance: Random) -> Flow:
+async def _at_random(
+    world: World, records: Sequence[Record], end: int | None, number: int, chance: Random
+) -> Flow:
     flow = await world.owner(number)
     done = flow.partition.meta.offsets.get("events", -1)
     rest = [each for each in records if each.offset > done]

@@ -81,7 +81,12 @@ class Foreground(faust.Worker):
             watchdog.start()
 
     def _give_up(self) -> None:
-        self._end("not_stopped_in_time", self._code, seconds=self._deadline, note="is Kafka gone? ended all the same")
+        self._end(
+            "not_stopped_in_time",
+            self._code,
+            seconds=self._deadline,
+            note="is Kafka gone? ended all the same",
+        )
 
     @staticmethod
     def _end(event: str, code: int, **facts: object) -> None:

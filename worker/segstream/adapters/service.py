@@ -15,7 +15,7 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListen
 from aiokafka.errors import KafkaError
 from mode import Service
 
-from segstream.adapters.kafka.consumer import confirm_membership, starting_offset
+from segstream.adapters.kafka.consumer import confirm_membership, hold, leave, poll, release, starting_offset
 from segstream.adapters.kafka.errors import kafka_errors
 from segstream.errors import Fenced, PositionError, SegstreamError, StateLost
 from segstream.inbox import Inbox
@@ -24,12 +24,16 @@ from segstream.runner import Runner
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection, Mapping
 
+    from segstream.adapters.kafka.ends import LogEnds
     from segstream.flow import Flow
     from segstream.models.recipe import Recipe
     from segstream.runner import Pace
 
 TICK = 1.0
 """Seconds between two looks at new versions, the log's ends, and two acknowledgements."""
+
+RETRY = 2.0
+"""Seconds between two attempts to join the group anew."""
 
 INBOX_BATCHES = 4
 """Records kept per topic and partition, in batches: enough that the next batch is there when one is done."""
@@ -46,8 +50,9 @@ class SegmentationService(faust.Service):
         Returns a consumer of the group, not started.
     make_producer : callable
         Returns a plain producer for samples, not started.
+    log_ends : LogEnds
     make_flow : callable
-        Returns a new flow for a partition number, with connections of its own.
+        Returns a new flow for a partition number, one of so many that this worker owns.
     prepare : awaitable function
         Called once before anything is owned; raises ``SegstreamError`` if the servers do not suit.
     refresh : awaitable function
@@ -72,6 +77,7 @@ class SegmentationService(faust.Service):
         topics: Collection[str],
         make_consumer: Callable[[ConsumerRebalanceListener], AIOKafkaConsumer],
         make_producer: Callable[[], AIOKafkaProducer],
+        log_ends: LogEnds,
         make_flow: Callable[[int, int], Flow],
         prepare: Callable[[], Awaitable[None]],
         refresh: Callable[[], Awaitable[bool]],
@@ -87,6 +93,7 @@ class SegmentationService(faust.Service):
         super().__init__(**kwargs)
         self._topics = tuple(topics)
         self._make_consumer, self._make_producer, self._make_flow = make_consumer, make_producer, make_flow
+        self._log_ends = log_ends
         self._prepare, self._refresh, self._recipes = prepare, refresh, recipes
         self._pace, self._start_from, self._samples_topic, self._replay = pace, start_from, samples_topic, replay
         self._partitions, self._drain_timeout = partitions, drain_timeout
@@ -101,9 +108,7 @@ class SegmentationService(faust.Service):
         """Check the servers and join the group."""
         await self._prepare()
         await self._refresh()
-        self._consumer = self._make_consumer(_Listener(self))
-        with kafka_errors("join the consumer group"):
-            await self._consumer.start()
+        await self._join()
         self._producer = self._make_producer()
         with kafka_errors("connect a producer"):
             await self._producer.start()
@@ -112,19 +117,36 @@ class SegmentationService(faust.Service):
     async def on_stop(self) -> None:
         """Finish what is in hand, publish it, acknowledge, and leave the group, all within the drain timeout."""
         await self.release(self._drain_timeout * 0.7)
-        for part in (self._consumer, self._producer):
-            with contextlib.suppress(KafkaError, TimeoutError, asyncio.CancelledError):
-                await asyncio.wait_for(part.stop(), self._drain_timeout * 0.15)
+        await leave(self._consumer, self._drain_timeout * 0.1)
+        for part in (self._producer.stop, self._log_ends.close):
+            with contextlib.suppress(KafkaError, SegstreamError, TimeoutError):
+                await asyncio.wait_for(part(), self._drain_timeout * 0.1)
         self._log.info("stopped")
+
+    async def _join(self) -> None:
+        self._consumer = self._make_consumer(_Listener(self))
+        with kafka_errors("join the consumer group"):
+            await self._consumer.start()
+
+    async def _join_anew(self) -> None:
+        """Leave the group and join it again: aiokafka does not recover from every loss of membership."""
+        await self.release(self._drain_timeout * 0.5)
+        await leave(self._consumer)
+        while not self.should_stop:
+            try:
+                await self._join()
+            except SegstreamError as error:
+                self._log.warning("cannot_join", error=str(error))
+                await leave(self._consumer, 1.0)
+                await self.sleep(RETRY)
+            else:
+                return
 
     # --- group membership --------------------------------------------------------------------------------------
 
     def assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Begin to take over the partition numbers given to this worker; fetch nothing until one is ready."""
-        for there in assigned:
-            # A position of its own keeps the consumer from asking for the group's, which is only a hint.
-            self._consumer.seek(there, 0)
-        self._consumer.pause(*assigned)
+        hold(self._consumer, assigned)
         self._fetching.clear()
         self._acknowledged.clear()
         numbers = sorted({there.partition for there in assigned})
@@ -180,16 +202,18 @@ class SegmentationService(faust.Service):
             )
         here = [tp for tp in self._consumer.assignment() if tp.partition == runner.number]
         known = bool(meta.offsets)
+        offsets = {}
         for there in here:
             with kafka_errors(f"find the position of {there.topic}-{there.partition}"):
                 committed = None if known else await self._consumer.committed(there)
-                offset = await starting_offset(
+                offsets[there] = await starting_offset(
                     self._consumer, there, meta.offsets.get(there.topic), committed, self._start_from
                 )
-            self._consumer.seek(there, offset)
         runner.inbox.clear()
-        self._fetching.update(here)
-        self._consumer.resume(*here)
+        for there, offset in offsets.items():
+            if there in self._consumer.assignment():
+                release(self._consumer, there, offset)
+                self._fetching.add(there)
         self._log.info(
             "owns", partition=runner.number, epoch=meta.epoch, incarnation=meta.incarnation, offsets=dict(meta.offsets)
         )
@@ -198,7 +222,8 @@ class SegmentationService(faust.Service):
         """Stop fetching for a runner (see ``runner.Owner``)."""
         here = {tp for tp in self._fetching if tp.partition == runner.number}
         self._fetching -= here
-        self._consumer.pause(*(here & self._consumer.assignment()))
+        for there in here & self._consumer.assignment():
+            self._consumer.pause(there)
         runner.inbox.clear()
         expected = isinstance(error, Fenced | StateLost)
         self._log.log(
@@ -217,10 +242,10 @@ class SegmentationService(faust.Service):
         while not self.should_stop:
             self.polled_at = time.monotonic()
             try:
-                fetched = await self._consumer.getmany(timeout_ms=200, max_records=self._pace.batch)
-            except KafkaError as error:
-                self._log.warning("fetch_failed", error=f"{type(error).__name__}: {error}")
-                await self.sleep(1.0)
+                fetched = await poll(self._consumer, 200, self._pace.batch)
+            except SegstreamError as error:
+                self._log.warning("fetch_failed", error=str(error))
+                await self._join_anew()
                 continue
             for there, records in fetched.items():
                 runner = self.runners.get(there.partition)
@@ -263,7 +288,7 @@ class SegmentationService(faust.Service):
         if not here:
             return
         asked_at = time.time_ns() // 1_000_000
-        ends = await self._consumer.end_offsets(here)
+        ends = await self._log_ends.ask(here)
         behind = {tp.partition for tp in here if await self._consumer.position(tp) < ends[tp]}
         for there in here:
             runner = self.runners.get(there.partition)

@@ -20,9 +20,15 @@ if TYPE_CHECKING:
     from segstream.core.definitions import Definitions
     from segstream.ports import DefinitionsVersion
 
-File = Annotated[Path, typer.Argument(metavar="FILE", exists=True, dir_okay=False, readable=True, help="Definitions, in YAML.")]
+File = Annotated[
+    Path,
+    typer.Argument(metavar="FILE", exists=True, dir_okay=False, readable=True, help="Definitions, in YAML."),
+]
 Files = Annotated[
-    list[Path], typer.Argument(metavar="FILE...", exists=True, dir_okay=False, readable=True, help="Definitions, in YAML.")
+    list[Path],
+    typer.Argument(
+        metavar="FILE...", exists=True, dir_okay=False, readable=True, help="Definitions, in YAML."
+    ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
@@ -54,10 +60,15 @@ def apply(
     *,
     at: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="From when it counts, as in 2026-01-31T12:00Z; by default 5 s from now, at once in replays."),
+        typer.Option(
+            metavar="TIME",
+            help="From when it counts, as in 2026-01-31T12:00Z; by default 5 s from now, at once in replays.",
+        ),
     ] = None,
     note: Annotated[str, typer.Option(metavar="TEXT", help="Why.")] = "",
-    author: Annotated[str | None, typer.Option(metavar="NAME", help="Who; by default this machine's user.")] = None,
+    author: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Who; by default this machine's user.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """Publish definitions as the next version, unless they mean the same as the latest."""
@@ -70,7 +81,11 @@ def apply(
         _append(settings, text, definitions.content_hash, effective_at, author or _user(), note, now)
     )
     if json:
-        document = {"version": version.version, "changed": changed, "effective_at": _written(version.effective_at)}
+        document = {
+            "version": version.version,
+            "changed": changed,
+            "effective_at": _written(version.effective_at),
+        }
         typer.echo(json_module.dumps(document | {"content_hash": version.content_hash}))
     elif changed:
         when = "at once" if version.effective_at == 0 else f"from {format_time(version.effective_at)}"
@@ -108,7 +123,9 @@ def moment(text: str, option: str) -> int:
     try:
         return parse_time(text)
     except ValueError:
-        raise UsageError(f"{option}: {text!r} is not a time; write for instance 1998-06-30T00:00:00Z") from None
+        raise UsageError(
+            f"{option}: {text!r} is not a time; write for instance 1998-06-30T00:00:00Z"
+        ) from None
 
 
 def _moment(text: str) -> int:
@@ -164,7 +181,9 @@ def _with_excerpt(mistake: DefinitionError) -> str:
 def _summary(file: Path, definitions: Definitions) -> str:
     """Say what was understood."""
     document, lines = definitions.document, [f"{file}: valid"]
-    lines += _section("features", [f"{name} = {_feature(feature)}" for name, feature in document.features.items()])
+    lines += _section(
+        "features", [f"{name} = {_feature(feature)}" for name, feature in document.features.items()]
+    )
     lines += _section("traits", [f"{name}: {kind}" for name, kind in document.traits.items()])
     segments = []
     for segment in definitions.segments:
@@ -172,7 +191,9 @@ def _summary(file: Path, definitions: Definitions) -> str:
         dwell = f"; stays {format_duration(segment.min_dwell)} at least" if segment.min_dwell else ""
         segments.append(f"{segment.name}: {segment.when.source}{leave}{dwell}")
     lines += _section("segments", segments)
-    lines += _section("groups", [f"{group.name}: first of {', '.join(group.segments)}" for group in definitions.groups])
+    lines += _section(
+        "groups", [f"{group.name}: first of {', '.join(group.segments)}" for group in definitions.groups]
+    )
     lines += _section(
         "discovered",
         [
@@ -184,9 +205,9 @@ def _summary(file: Path, definitions: Definitions) -> str:
 
 
 def _section(title: str, items: list[str]) -> list[str]:
-    return [f"  {len(items)} {title[:-1] if len(items) == 1 and title.endswith('s') else title}"] * bool(items) + [
-        f"    {item}" for item in items
-    ]
+    return [f"  {len(items)} {title[:-1] if len(items) == 1 and title.endswith('s') else title}"] * bool(
+        items
+    ) + [f"    {item}" for item in items]
 
 
 def _feature(feature: Any) -> str:
@@ -204,12 +225,15 @@ def _document(file: Path, definitions: Definitions | None, mistakes: list[Defini
         "file": str(file),
         "valid": definitions is not None,
         "mistakes": [
-            {"line": mistake.line, "column": mistake.column, "message": mistake.message} for mistake in mistakes
+            {"line": mistake.line, "column": mistake.column, "message": mistake.message}
+            for mistake in mistakes
         ],
     }
     if definitions is not None:
         document |= {
             "content_hash": definitions.content_hash,
-            "definitions": definitions.document.model_dump(mode="json", exclude_none=True, exclude_defaults=True),
+            "definitions": definitions.document.model_dump(
+                mode="json", exclude_none=True, exclude_defaults=True
+            ),
         }
     return document

@@ -13,7 +13,6 @@ from segstream.cli.definitions import moment, read
 from segstream.core.definitions import read_definitions
 
 
-
 class Kafka(StrEnum):
     """Which broker the demo runs on."""
 
@@ -30,18 +29,30 @@ def demo(
     events: Annotated[
         Path | None,
         typer.Option(
-            metavar="FILE", exists=True, dir_okay=False, readable=True, help="Other events: one JSON object per line."
+            metavar="FILE",
+            exists=True,
+            dir_okay=False,
+            readable=True,
+            help="Other events: one JSON object per line.",
         ),
     ] = None,
     until: Annotated[
         str | None,
-        typer.Option(metavar="TIME", help="Where time ends; later events are left out. By default 1998-06-30, or the last event."),
+        typer.Option(
+            metavar="TIME",
+            help="Where time ends; later events are left out. By default 1998-06-30, or the last event.",
+        ),
     ] = None,
     kafka: Annotated[
-        Kafka, typer.Option(help="embedded: librdkafka's mock cluster, at once; apache: Apache Kafka, run by Java.")
+        Kafka,
+        typer.Option(help="embedded: librdkafka's mock cluster, at once; apache: Apache Kafka, run by Java."),
     ] = Kafka.EMBEDDED,
-    keep: Annotated[bool, typer.Option("--keep", help="Leave everything running at the end, until Ctrl-C.")] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print one JSON object instead of changes and a table.")] = False,
+    keep: Annotated[
+        bool, typer.Option("--keep", help="Leave everything running at the end, until Ctrl-C.")
+    ] = False,
+    json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object instead of changes and a table.")
+    ] = False,
 ) -> None:
     """Replay 18 months of real purchases through a worker, with a Kafka and a Redis of its own."""
     # Kafka's client and the demo's data take a second to load, which no other command needs.
@@ -51,7 +62,10 @@ def demo(
     from segstream.demo.show import Screen  # noqa: PLC0415
 
     if definitions is None:
-        name, text = "the demo's definitions", resources.files("segstream.demo").joinpath("definitions.yaml").read_text("utf-8")
+        name, text = (
+            "the demo's definitions",
+            resources.files("segstream.demo").joinpath("definitions.yaml").read_text("utf-8"),
+        )
     else:
         name, text = str(definitions), read(definitions)
     understood = read_definitions(text, name)

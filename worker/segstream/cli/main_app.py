@@ -12,6 +12,7 @@ import typer
 
 from segstream.cli.definitions import apply, validate
 from segstream.cli.demo import demo
+from segstream.cli.setup import settings, topics
 from segstream.cli.version import version
 from segstream.cli.worker import worker
 from segstream.errors import DefinitionError, SegstreamError, UsageError
@@ -32,15 +33,21 @@ app = typer.Typer(
 @app.callback(epilog="Example: segstream demo")
 def _options(
     *,
-    debug: Annotated[bool, typer.Option("--debug", help="Show where in the program an error was raised.")] = False,  # noqa: ARG001 - main looks at it
+    debug: Annotated[
+        bool, typer.Option("--debug", help="Show where in the program an error was raised.")
+    ] = False,
 ) -> None:
     """Keeps every user's segments right, second by second."""  # noqa: D401 - the program's description
 
 
-app.command(epilog="Example: SEGSTREAM_KAFKA=one:9092 SEGSTREAM_DEFINITIONS=shop.yaml segstream worker")(worker)
+app.command(epilog="Example: SEGSTREAM_KAFKA=one:9092 SEGSTREAM_DEFINITIONS=shop.yaml segstream worker")(
+    worker
+)
 app.command(epilog="Example: segstream validate shop.yaml")(validate)
 app.command(epilog="Example: segstream apply shop.yaml --note 'at_risk after 45 days'")(apply)
 app.command(epilog="Example: segstream demo --definitions my.yaml")(demo)
+app.command(epilog="Example: segstream settings --json")(settings)
+app.command(epilog="Example: segstream topics --partitions 12 --replication 3")(topics)
 app.command(epilog="Example: segstream version --json")(version)
 
 

@@ -19,4 +19,8 @@ def version(*, json: Json = False) -> None:
     except metadata.PackageNotFoundError:
         number = "unknown (not installed)"
     python = platform.python_version()
-    typer.echo(json_module.dumps({"segstream": number, "python": python}) if json else f"segstream {number}, Python {python}")
+    typer.echo(
+        json_module.dumps({"segstream": number, "python": python})
+        if json
+        else f"segstream {number}, Python {python}"
+    )

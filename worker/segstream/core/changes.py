@@ -1,6 +1,7 @@
 """Why a segment changed, and the record that says so.
 
-"Before" is the moment before the cause: the features without the event, one millisecond earlier.
+"Before" is the moment before the cause: the features without the event, one millisecond earlier, unless the user's
+last decision was at this very moment; then it is that one.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from segstream.core.definitions import Segment
-    from segstream.core.expressions import Condition, Input
+    from segstream.core.expressions import Condition, Input, Number
     from segstream.core.types import State, Value
     from segstream.core.user import User
 
@@ -42,22 +43,26 @@ def shown(value: Value, kind: ValueKind) -> Value:
 
 
 def inputs_of(
-    inputs: Iterable[Input], before: Sequence[State] | None, after: Sequence[State], at: int
+    inputs: Iterable[Input | Number],
+    before: Sequence[State] | None,
+    after: Sequence[State],
+    moments: tuple[int, int],
 ) -> dict[str, dict[str, Value]]:
     """Return the value of each input before and after the cause.
 
     Parameters
     ----------
-    inputs : iterable of Input
-        What a condition reads.
+    inputs : iterable of Input or Number
+        What a condition or a model reads.
     before, after : sequence of State
         Feature states without and with the cause; ``before`` is None when they cannot be compared.
-    at : int
-        Moment of the decision in ms.
+    moments : (int, int)
+        The moment before and that of the decision, in ms.
     """
+    earlier, at = moments
     return {
         item.text: {
-            "before": None if before is None else shown(item.read(before, at - 1), item.kind),
+            "before": None if before is None else shown(item.read(before, earlier), item.kind),
             "after": shown(item.read(after, at), item.kind),
         }
         for item in inputs
@@ -65,28 +70,26 @@ def inputs_of(
 
 
 def reasons_for(
-    segments: Iterable[Segment], before: Sequence[State] | None, after: Sequence[State], at: int
+    segments: Iterable[Segment],
+    before: Sequence[State] | None,
+    after: Sequence[State],
+    moments: tuple[int, int],
 ) -> list[Document]:
     """Return the conditions of ``segments`` that flipped, with their inputs before and after.
 
     Where ``before`` is None (other definitions decided the last time) every condition is told.
     """
+    earlier, at = moments
     found: list[Document] = []
     for segment in segments:
         for condition in (segment.when, segment.leave_when):
             if condition is not None:
-                was = None if before is None else condition.truth(before, at - 1)
+                was = None if before is None else condition.truth(before, earlier)
                 now = condition.truth(after, at)
                 if before is None or was is not now:
-                    found.append(_reason(condition, was, now, before, after, at))
+                    inputs = inputs_of(condition.inputs, before, after, moments)
+                    found.append({"condition": condition.source, "before": was, "after": now, "inputs": inputs})
     return found
-
-
-def _reason(  # noqa: PLR0913 - one value each for the five columns of a reason, and the moment
-    condition: Condition, was: bool | None, now: bool | None, before: Sequence[State] | None, after: Sequence[State], at: int
-) -> Document:
-    inputs = inputs_of(condition.inputs, before, after, at)
-    return {"condition": condition.source, "before": was, "after": now, "inputs": inputs}
 
 
 def dwell_over(segment: Segment) -> Document:

@@ -133,8 +133,9 @@ class Decider:
             if target != current:
                 until = self._move(user, choice, (current, target), (before, at), cause, changes)
             elif target is not None:
-                until = max(until, kept_until)
-                expires = choice.ends(target, kept_until, states, until)
+                if until < kept_until:
+                    until = kept_until
+                expires = NEVER if until >= NEVER else choice.ends(target, kept_until, states, until)
                 if expires != ends:
                     user.held = {**user.held, target: (since, expires)}
             if until < due:
@@ -164,9 +165,13 @@ class Decider:
         current, target = step
         before, at = moment
         states = user.features
-        reasons = reasons_for((choice.by_name[name] for name in step if name is not None), before, states, at)
-        if current is not None and not reasons and choice.by_name[current].min_dwell:
+        segments, moments = [choice.by_name[name] for name in step if name is not None], _moments(user, at)
+        reasons = reasons_for(segments, before, states, moments)
+        if not reasons and current is not None and choice.by_name[current].min_dwell:
             reasons = [dwell_over(choice.by_name[current])]
+        elif not reasons:
+            # What a newcomer enters may have been true of anybody: then there is no flip, but still a why.
+            reasons = reasons_for(segments, None, states, moments)
         if current is not None:
             user.held = {name: stay for name, stay in user.held.items() if name != current}
             self._tell(user, "exited", current, choice.group, None, (at, NEVER), cause, reasons, changes)
@@ -192,7 +197,7 @@ class Decider:
                     "condition": f"nearest centre of {model.name} version {snapshot.number} is {cluster}",
                     "before": None if current is None else False,
                     "after": True,
-                    "inputs": inputs_of(model.inputs, before, user.features, at),
+                    "inputs": inputs_of(model.inputs, before, user.features, _moments(user, at)),
                 }
             ]
             previous = None
@@ -268,3 +273,8 @@ class Decider:
 
 def _is_window(feature: Feature) -> bool:
     return feature.accumulator.motion is Motion.STEPS
+
+
+def _moments(user: User, at: int) -> tuple[int, int]:
+    """Return the moment before a decision, which is never before the last one, and its own."""
+    return max(at - 1, user.decided_at), at

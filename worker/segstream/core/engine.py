@@ -22,33 +22,40 @@ if TYPE_CHECKING:
 
 
 class Touched:
-    """How a user stood before a batch first touched it.
+    """A user in a batch: how it stood before, and the last decision that changed its answer.
 
     Parameters
     ----------
     user : User
         The user, as it becomes.
+
+    Attributes
+    ----------
+    held, assigned, due, incarnation, sequence
+        As they were before.
+    told : (int, Decider, sequence of State) or None
+        Moment of the last decision that changed the answer, what decided, and the features then. Later decisions of
+        the batch leave it alone, so that the answer reads the same however records fall into batches.
     """
 
-    __slots__ = ("assigned", "due", "exposed", "held", "sequence", "user")
+    __slots__ = ("_seen", "assigned", "due", "held", "incarnation", "sequence", "told", "user")
 
     def __init__(self, user: User) -> None:
         self.user = user
         self.held = user.held
         self.assigned = user.assigned
         self.due = user.due
+        self.incarnation = user.incarnation
         self.sequence = user.sequence
-        self.exposed = False
+        self.told: tuple[int, Decider, Sequence[State]] | None = None
+        self._seen = user.held, user.sequence, user.incarnation
 
-    def answers_differently(self) -> bool:
-        """Tell whether what the read model says of the user has changed."""
-        user = self.user
-        return (
-            self.exposed
-            or user.sequence != self.sequence
-            or user.held is not self.held
-            or user.assigned is not self.assigned
-        )
+    def note(self, at: int, decider: Decider, *, exposed: bool = False) -> None:
+        """Keep a decision if it changed the answer; ``exposed`` says that an exposed feature may have changed."""
+        user, (held, sequence, incarnation) = self.user, self._seen
+        if exposed or user.held is not held or user.sequence != sequence or user.incarnation != incarnation:
+            self.told = at, decider, user.features
+            self._seen = user.held, user.sequence, user.incarnation
 
 
 class Outcome:
@@ -107,7 +114,7 @@ class Engine:
         if touched is None:
             touched = outcome.touched[user.name] = Touched(user)
         if user.basis != self.current.basis.number:
-            self._catch_up(user, outcome)
+            self._catch_up(touched, outcome)
         return touched
 
     def apply(self, user: User, event: Event, record: Record, clock: int, outcome: Outcome) -> None:
@@ -135,7 +142,7 @@ class Engine:
         happened = event.at
         limit = happened if happened > clock else clock
         if user.due < limit:
-            self._wake(user, decider, limit, outcome)
+            self._wake(touched, decider, limit, outcome)
         user.remember(message)
         at = happened if happened > user.decided_at else user.decided_at
         before = user.features
@@ -147,7 +154,6 @@ class Engine:
                 state = states[index] if compact is None else compact(states[index], at)
                 states[index] = add(state, happened, None if read is None else read(document), tie)
             user.features = tuple(states)
-            touched.exposed = touched.exposed or route.exposed
         cause = {
             "type": "event",
             "message_id": event.message_id,
@@ -156,17 +162,18 @@ class Engine:
             "offset": record.offset,
         }
         decider.decide(user, before, at, cause, outcome.changes)
+        touched.note(at, decider, exposed=route.exposed)
         outcome.events += 1
         self._sample(user, at, outcome)
 
     def wake(self, user: User, before: int, outcome: Outcome) -> None:
         """Fire the user's timers due strictly before a moment (ms), in due order."""
-        self.touch(user, outcome)
-        self._wake(user, self.current, before, outcome)
+        self._wake(self.touch(user, outcome), self.current, before, outcome)
 
-    def _wake(self, user: User, decider: Decider, before: int, outcome: Outcome) -> None:
+    def _wake(self, touched: Touched, decider: Decider, before: int, outcome: Outcome) -> None:
+        user = touched.user
         while user.due < before:
-            due, told = user.due, len(outcome.changes)
+            due, told, decided_at = user.due, len(outcome.changes), user.decided_at
             features = user.features
             if decider.windows:
                 states = list(features)
@@ -174,19 +181,23 @@ class Engine:
                     states[index] = compact(states[index], due)
                 user.features = tuple(states)
             decider.decide(user, features, due, {"type": "timer", "due": format_time(due)}, outcome.changes)
+            touched.note(due, decider)
             outcome.wake_ups += 1
             if len(outcome.changes) == told:
+                # How often the answer is looked at in vain is no result: a late event may still be decided earlier.
+                user.features, user.decided_at = features, decided_at
                 outcome.idle_wake_ups += 1
             # Without these no sample would show a user long after its last event.
             self._sample(user, due, outcome)
 
-    def _catch_up(self, user: User, outcome: Outcome) -> None:
+    def _catch_up(self, touched: Touched, outcome: Outcome) -> None:
         """Take the user through each basis since its last decision, as of the moment that came into force."""
+        user = touched.user
         for number, decider in self._deciders.items():
             if number <= user.basis:
                 continue
             former = self._deciders[user.basis]
-            self._wake(user, former, decider.basis.at, outcome)
+            self._wake(touched, former, decider.basis.at, outcome)
             at = max(decider.basis.at, user.decided_at)
             if user.incarnation != decider.basis.incarnation:
                 user.incarnation, user.sequence = decider.basis.incarnation, 0
@@ -199,6 +210,7 @@ class Engine:
                 cause = {"type": "definition", "version": decider.basis.definitions}
             decider.settle(user, at, cause, outcome.changes)
             decider.decide(user, before, at, cause, outcome.changes)
+            touched.note(at, decider, exposed=_exposed(decider) != _exposed(former))
             user.basis = number
 
     def _sample(self, user: User, at: int, outcome: Outcome) -> None:
@@ -217,3 +229,8 @@ def _carried(states: Sequence[State], old: Definitions, new: Definitions) -> tup
         kept[feature.fingerprint] if feature.fingerprint in kept else feature.accumulator.zero()
         for feature in new.features
     )
+
+
+def _exposed(decider: Decider) -> list[tuple[str, str]]:
+    """Return what others may read of a user besides its segments: names and meanings."""
+    return [(feature.name, feature.fingerprint) for feature in decider.exposed]

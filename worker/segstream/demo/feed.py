@@ -85,13 +85,21 @@ class Feeder:
             self._check()
         self._check()
         if len(self.controls) < self._partitions:
-            raise ServerError(f"Kafka did not confirm the last records within {_FLUSH_SECONDS:.0f} s; check the broker")
+            raise ServerError(
+                f"Kafka did not confirm the last records within {_FLUSH_SECONDS:.0f} s; check the broker"
+            )
 
     def close(self) -> None:
         """Forget what is not sent."""
         self._producer.purge()
 
-    def _send(self, partition: int, key: bytes, value: bytes, headers: list[tuple[str, bytes]] | None = None) -> None:
+    def _send(
+        self,
+        partition: int,
+        key: bytes,
+        value: bytes,
+        headers: list[tuple[str, str | bytes | None]] | None = None,
+    ) -> None:
         callback: Any = self._written if headers is None else self._control_written
         while True:
             try:

@@ -39,18 +39,19 @@ class Listener(threading.Thread):
 
     def __init__(self, address: str, changes: str, dead_letters: str, partitions: int) -> None:
         super().__init__(name="listener", daemon=True)
-        self._consumer = Consumer(
-            {
-                "bootstrap.servers": address,
-                "group.id": "segstream-demo",
-                "enable.auto.commit": False,
-                "auto.offset.reset": "earliest",
-                "isolation.level": "read_committed",
-                "enable.partition.eof": True,
-                "fetch.wait.max.ms": 20,
-                "log_level": 0,
-            }
-        )
+        settings = {
+            "bootstrap.servers": address,
+            "group.id": "segstream-demo",
+            "enable.auto.commit": False,
+            "auto.offset.reset": "earliest",
+            "isolation.level": "read_committed",
+            "enable.partition.eof": True,
+            "fetch.wait.max.ms": 20,
+            "log_level": 0,
+        }
+        self._consumer = Consumer(settings)
+        # Questions have a connection of their own: behind fetches they would wait for up to a minute.
+        self._asker = Consumer(settings)
         self._topic = changes
         self._here = [
             TopicPartition(topic, number, OFFSET_BEGINNING)
@@ -84,6 +85,7 @@ class Listener(threading.Thread):
         self._closing.set()
         if self.is_alive():
             self.join(_ASK_SECONDS)
+        self._asker.close()
 
     def caught_up(self) -> bool:
         """Tell whether all that Kafka has now was read.
@@ -110,9 +112,11 @@ class Listener(threading.Thread):
             Kafka does not tell.
         """
         try:
-            _, end = self._consumer.get_watermark_offsets(TopicPartition(topic, partition), timeout=_ASK_SECONDS)
+            _, end = self._asker.get_watermark_offsets(TopicPartition(topic, partition), timeout=_ASK_SECONDS)
         except KafkaException as error:
-            raise ServerError(f"cannot ask Kafka for the end of {topic}: {error}; check the broker") from error
+            raise ServerError(
+                f"cannot ask Kafka for the end of {topic}: {error}; check the broker"
+            ) from error
         return int(end)
 
     def next_to_show(self) -> dict[str, Any] | None:

@@ -133,9 +133,7 @@ def collect(
     )
 
 
-def _clusters(
-    definitions: Definitions, progress: Progress, standings: Sequence[Standing]
-) -> dict[str, str]:
+def _clusters(definitions: Definitions, progress: Progress, standings: Sequence[Standing]) -> dict[str, str]:
     """Return the discovered segments of the snapshots in force, each with what its centroid says."""
     labels: dict[str, str] = {}
     for model in definitions.discovered:
@@ -148,8 +146,15 @@ def _clusters(
 
 def _revenue(definitions: Definitions, progress: Progress) -> float | None:
     for name, feature in definitions.document.features.items():
-        if (feature.op, feature.of, feature.window, feature.expose) == ("sum", "properties.revenue", None, True):
+        if (feature.op, feature.of, feature.window, feature.expose) == (
+            "sum",
+            "properties.revenue",
+            None,
+            True,
+        ):
             field = f"f:{name}"
             told = (answer[field] for answer in progress.answers([field]))
-            return float(sum((Decimal(value.decode()) for value in told if value and value != b"null"), Decimal()))
+            return float(
+                sum((Decimal(value.decode()) for value in told if value and value != b"null"), Decimal())
+            )
     return None

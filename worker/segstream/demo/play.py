@@ -57,19 +57,19 @@ class Audience(Protocol):
     """Who watches."""
 
     def phase(self, doing: str) -> None:
-        """Something else is being done now."""
+        """Note that something else is being done now."""
         ...
 
     def look(self, applied: int, listener: Listener) -> None:
-        """So many events are applied, and the listener has read on."""
+        """Note how many events are applied, and what the listener has read."""
         ...
 
     def result(self, outcome: Outcome) -> None:
-        """This came out."""
+        """Show what came out."""
         ...
 
     def kept(self, stage: Stage) -> None:
-        """Everything goes on running."""
+        """Note that everything goes on running."""
         ...
 
 
@@ -112,7 +112,11 @@ def play(programme: Programme, audience: Audience) -> None:
             samples = int(learning["model_samples"])
             show.settle(Settling(progress, listener, models, TOPICS.samples, samples))  # 4
             outcome = collect(
-                programme.definitions, progress, listener, progress.standings(TOPICS.events[0]), time.monotonic() - started
+                programme.definitions,
+                progress,
+                listener,
+                progress.standings(TOPICS.events[0]),
+                time.monotonic() - started,
             )  # 5
             audience.result(outcome)
             if programme.keep:
@@ -133,7 +137,7 @@ def learning_for(events: int) -> dict[str, str]:
     every = min(10, max(1, events // 2_000))
     return {
         "sample_every": str(every),
-        "model_samples": str(max(1, min(1_500, events // every // 4))),
+        "model_samples": str(max(1, min(5_000, events // every // 2))),
         "model_interval": "2s",
     }
 
@@ -172,7 +176,9 @@ class _Show:
             applied = sum(here.applied + 1 for here in standings)
             self._audience.phase(settling.left or "making sure that nothing follows")
             self._audience.look(min(applied, self._feeder.sent), self._listener)
-            self._check(patience, (standings, self._listener.changes, settling.left), f"stuck while {settling.left}")
+            self._check(
+                patience, (standings, self._listener.changes, settling.left), f"stuck while {settling.left}"
+            )
             self._check(limit, None, f"not done: still {settling.left}")
 
     def _check(self, patience: Patience, state: object, doing: str) -> None:
@@ -180,7 +186,9 @@ class _Show:
         try:
             patience.check(state, doing)
         except SegstreamError as error:
-            raise ServerError(f"{error}; the worker's last lines:\n{self._stage.worker.last_lines()}") from None
+            raise ServerError(
+                f"{error}; the worker's last lines:\n{self._stage.worker.last_lines()}"
+            ) from None
         time.sleep(LOOK_SECONDS)
 
 
@@ -192,5 +200,3 @@ def _wait_for_the_end(stage: Stage) -> None:
     except Interrupted:
         # What was asked for: it is how --keep ends.
         return
-
-

@@ -8,7 +8,14 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 import orjson
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
 from rich.table import Table
 
 from segstream.demo.telling import tell
@@ -100,7 +107,9 @@ class Screen:
         """Print what came out."""
         self._bar.stop()
         if outcome.missed:
-            self._say(f"{outcome.missed:,} changes were gone before the demo read them: entries and exits lack them")
+            self._say(
+                f"{outcome.missed:,} changes were gone before the demo read them: entries and exits lack them"
+            )
         if self._json:
             print(orjson.dumps(outcome.document(), option=orjson.OPT_INDENT_2).decode(), flush=True)  # noqa: T201
             return

@@ -52,7 +52,9 @@ class Worker:
     def check(self) -> None:
         """Raise ``LocalServerError`` with its last words if it has ended."""
         if self._child is not None and (code := self._child.exit_code) is not None:
-            raise LocalServerError(f"the worker ended with exit code {code}; its last lines:\n{self.last_lines()}")
+            raise LocalServerError(
+                f"the worker ended with exit code {code}; its last lines:\n{self.last_lines()}"
+            )
 
     def last_lines(self) -> str:
         """Return the end of its log."""
@@ -80,7 +82,9 @@ class Stage:
         Settings about the models.
     """
 
-    def __init__(self, kafka: Literal["embedded", "apache"], definitions: str, learning: dict[str, str]) -> None:
+    def __init__(
+        self, kafka: Literal["embedded", "apache"], definitions: str, learning: dict[str, str]
+    ) -> None:
         self._kafka, self._definitions, self._learning = kafka, definitions, learning
         self._stack = ExitStack()
         self.kafka_address = self.redis_url = ""

@@ -65,7 +65,12 @@ class Settling:
     """
 
     def __init__(
-        self, progress: Progress, listener: Listener, models: Sequence[str], samples_topic: str, model_samples: int
+        self,
+        progress: Progress,
+        listener: Listener,
+        models: Sequence[str],
+        samples_topic: str,
+        model_samples: int,
     ) -> None:
         self._progress, self._listener, self._models = progress, listener, models
         self._samples_topic, self._model_samples = samples_topic, model_samples

@@ -92,7 +92,9 @@ class Progress:
         From every method, when Redis does not answer.
     """
 
-    def __init__(self, url: str, partitions: int, *, prefix: str = "segstream", segments_prefix: str = "") -> None:
+    def __init__(
+        self, url: str, partitions: int, *, prefix: str = "segstream", segments_prefix: str = ""
+    ) -> None:
         self._client = Redis.from_url(url, socket_timeout=10, socket_connect_timeout=10, protocol=2)
         self._url, self._partitions, self._prefix = url.rpartition("@")[2], partitions, prefix
         self._keys = [PartitionKeys(prefix, number) for number in range(partitions)]
@@ -133,7 +135,9 @@ class Progress:
         """Return how many users are in each of ``segments``, as others find it in the read model."""
         names = list(segments)
         commands = [
-            ("ZCARD", self._public.members(name, number)) for name in names for number in range(self._partitions)
+            ("ZCARD", self._public.members(name, number))
+            for name in names
+            for number in range(self._partitions)
         ]
         counts = iter(self._run(commands))
         return {name: sum(islice(counts, self._partitions)) for name in names}
@@ -152,11 +156,13 @@ class Progress:
         with redis_errors(self._url):
             pipeline = self._client.pipeline(transaction=False)
             for command in commands:
-                pipeline.execute_command(*command)
+                pipeline.execute_command(*command)  # type: ignore[no-untyped-call]  # redis-py has no type for it
             return list(pipeline.execute())
 
 
-def _standing(meta: Mapping[bytes, bytes], due: Sequence[bytes], outbox: int, users: int, topic: str) -> Standing:
+def _standing(
+    meta: Mapping[bytes, bytes], due: Sequence[bytes], outbox: int, users: int, topic: str
+) -> Standing:
     fields = {name.decode(): value.decode() for name, value in meta.items()}
     bases = load_bases(fields.get("bases", ""))
     return Standing(
@@ -170,5 +176,3 @@ def _standing(meta: Mapping[bytes, bytes], due: Sequence[bytes], outbox: int, us
         sweeping=bool(fields.get("sweep")),
         users=users,
     )
-
-

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from segstream.core.features.base import Accumulator
-from segstream.core.features.fixed import PER_UNIT, Wide, number, plus, scaled, whole
+from segstream.core.features.fixed import PER_UNIT, Wide, amount, plus, whole
 
 if TYPE_CHECKING:
     from segstream.core.types import Value
@@ -32,8 +32,8 @@ class Sum(Accumulator):
 
     def add(self, state: Wide, at: int, value: Value, tie: str) -> Wide:  # noqa: ARG002
         """Add the number."""
-        told = number(value)
-        return state if told is None else plus(state, scaled(told))
+        told = amount(value)
+        return state if told is None else plus(state, told)
 
     def merge(self, a: Wide, b: Wide) -> Wide:
         """Add both sums."""
@@ -65,11 +65,10 @@ class Mean(Accumulator):
 
     def add(self, state: tuple[Wide, int] | None, at: int, value: Value, tie: str) -> tuple[Wide, int] | None:  # noqa: ARG002
         """Take the number in."""
-        told = number(value)
+        told = amount(value)
         if told is None:
             return state
-        amount = scaled(told)
-        return self.merge(state, (plus(amount, 0), 1))
+        return (plus(told, 0), 1) if state is None else (plus(state[0], told), state[1] + 1)
 
     def merge(self, a: tuple[Wide, int] | None, b: tuple[Wide, int] | None) -> tuple[Wide, int] | None:
         """Add sums and counts."""

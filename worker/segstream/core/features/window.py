@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, TypeAlias
 
 from segstream.core.features.base import Accumulator
-from segstream.core.features.fixed import PER_UNIT, Wide, kept, number, plus, scaled, whole
+from segstream.core.features.fixed import PER_UNIT, Wide, amount, kept, plus, whole
 from segstream.core.time import DAY, HOUR, MINUTE, NEVER, SECOND
 from segstream.core.types import Motion, Value
 
@@ -104,33 +104,28 @@ class Window(Accumulator):
 
     def add(self, state: Windowed, at: int, value: Value, tie: str) -> Windowed:  # noqa: ARG002
         """Put the amount into the bucket of its timestamp, late or not."""
-        amount = 1
+        brought: int | None = 1
         if self.summing:
-            told = number(value)
-            if told is None:
+            brought = amount(value)
+            if brought is None:
                 return state
-            amount = scaled(told)
         elif self.of and value is None:
             return state
         total, leaves, buckets = state
         bucket = at // self.resolution
-        start = bucket * self.resolution
+        start = latest = bucket * self.resolution
         newest = next(reversed(buckets), bucket)
         if newest > bucket:
             latest = newest * self.resolution
             if start + self.reach <= latest:
                 return state
-        else:
-            latest = start
-        if bucket in buckets:
-            buckets = buckets.copy()
-            buckets[bucket] = plus(buckets[bucket], amount)
-        elif newest > bucket:
-            buckets = dict(sorted((*buckets.items(), (bucket, kept(amount)))))
+        if newest > bucket and bucket not in buckets:
+            buckets = dict(sorted((*buckets.items(), (bucket, kept(brought)))))
         else:
             buckets = buckets.copy()
-            buckets[bucket] = kept(amount)
-        after = plus(total, amount), min(leaves, start + self.reach), buckets
+            buckets[bucket] = plus(buckets.get(bucket, 0), brought)
+        first_leaves = start + self.reach
+        after = plus(total, brought), first_leaves if first_leaves < leaves else leaves, buckets
         return after if after[1] > latest else self.compact(after, latest)
 
     def merge(self, a: Windowed, b: Windowed) -> Windowed:
@@ -138,8 +133,8 @@ class Window(Accumulator):
         if not a[2] or not b[2]:
             return a if a[2] else b
         both = dict(a[2])
-        for bucket, amount in b[2].items():
-            both[bucket] = plus(both.get(bucket, 0), amount)
+        for bucket, brought in b[2].items():
+            both[bucket] = plus(both.get(bucket, 0), brought)
         buckets = dict(sorted(both.items()))
         merged = plus(a[0], b[0]), min(a[1], b[1]), buckets
         return self.compact(merged, next(reversed(buckets)) * self.resolution)
@@ -157,11 +152,11 @@ class Window(Accumulator):
         """Yield each moment at which a bucket leaves and takes something away."""
         rest = whole(state[0])
         for bucket, brought in state[2].items():
-            amount = whole(brought)
-            rest -= amount
-            leaves = bucket * self.resolution + self.reach
-            if amount and leaves > at:
-                yield leaves, rest / PER_UNIT if self.summing else rest
+            if brought:
+                rest -= whole(brought)
+                leaves = bucket * self.resolution + self.reach
+                if leaves > at:
+                    yield leaves, rest / PER_UNIT if self.summing else rest
 
     def compact(self, state: Windowed, at: int) -> Windowed:
         """Drop the buckets that have left; each takes away exactly what it brought."""
@@ -183,8 +178,8 @@ class Window(Accumulator):
     def _departed(self, buckets: dict[int, Wide], at: int) -> int:
         last = self._last_departed(at)
         departed = 0
-        for bucket, amount in buckets.items():
+        for bucket, brought in buckets.items():
             if bucket > last:
                 break
-            departed += whole(amount)
+            departed += whole(brought)
         return departed

@@ -1,0 +1,69 @@
+"""What one event costs a worker: CPU of its process, everything included, on Apache Kafka and Redis."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import statistics
+import time
+from pathlib import Path
+
+import pytest
+from redis.asyncio import Redis
+
+import segstream.demo
+from segstream.core.time import format_time
+from tests.conftest import Topics
+from tests.workers import OUTPUTS, Scene, Worker, applied, ends, progress, send, track
+
+USERS, EVENTS, WARM_UP, PARTITIONS = 20_000, 200_000, 60_000, 4
+SLICES, LIMIT = 5, 60
+DEFINITIONS = Path(segstream.demo.__file__).with_name("definitions.yaml")
+USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0 Safari/537.36"
+
+
+def purchases(count: int, seed: int) -> list[tuple[str, bytes]]:
+    """Return ``count`` purchases of about 400 bytes, one a second up to now, of users drawn at random."""
+    draw = random.Random(seed)
+    begin = time.time_ns() // 1_000_000 - count * 1_000
+    found = []
+    for number in range(count):
+        user = f"{draw.randrange(USERS):05d}"
+        revenue, quantity = round(draw.expovariate(1 / 35), 2), draw.randint(1, 5)
+        context = {"userAgent": USER_AGENT, "page": {"url": "https://shop.example/checkout/complete"}}
+        at = format_time(begin + number * 1_000)
+        message = f"message-{number:012d}"
+        value = track(user, at, message, revenue=revenue, quantity=quantity, context=context)
+        found.append((user, value))
+    return found
+
+
+@pytest.mark.bench
+@pytest.mark.timeout(900)
+async def test_an_event_costs_at_most_60_us_of_cpu(topics: Topics, redis_url: str) -> None:
+    """CPU per event of a warm worker, user and system, is at most 60 us."""
+    for name in OUTPUTS:
+        await topics.create(name, 1 if name == "samples" else PARTITIONS)
+    events = await topics.create("events", PARTITIONS)
+    scene = Scene(topics.address, redis_url, topics.prefix, (events,), PARTITIONS)
+    values = purchases(WARM_UP + EVENTS, 1)
+    print(f"\n{EVENTS} events of {statistics.mean(len(value) for _, value in values):.0f} bytes, {USERS} users")
+    await send(scene, values)
+    wanted = await ends(scene, scene.events)
+    client = Redis.from_url(redis_url)
+    with Worker(scene.environment(DEFINITIONS)) as worker:
+        await applied(scene, [worker], 300, share=WARM_UP / (WARM_UP + EVENTS))
+        marks = [(worker.cpu_seconds(), *await progress(scene, client, wanted))]
+        for slice_ in range(1, SLICES + 1):
+            share = (WARM_UP + EVENTS * slice_ / SLICES) / (WARM_UP + EVENTS)
+            await applied(scene, [worker], 300, share=share)
+            marks.append((worker.cpu_seconds(), *await progress(scene, client, wanted)))
+        assert worker.stop() == 0
+    costs = [(b[0] - a[0]) / (b[1] - a[1]) * 1e6 for a, b in itertools.pairwise(marks)]
+    whole = (marks[-1][0] - marks[0][0]) / (marks[-1][1] - marks[0][1]) * 1e6
+    print("CPU per event in us, a slice each:", ", ".join(f"{cost:.1f}" for cost in costs))
+    print(f"median {statistics.median(costs):.1f} us, over all {whole:.1f} us")
+    async for key in client.scan_iter(match=f"{topics.prefix}*", count=1000):
+        await client.unlink(key)
+    await client.aclose()
+    assert statistics.median(costs) <= LIMIT

@@ -1,0 +1,184 @@
+"""What the command prints, and with which code it ends."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from segstream.cli import main
+from segstream.cli.main_app import app
+
+GOOD = """\
+version: 1
+features:
+  orders: {op: count, event: Order Completed}
+segments:
+  loyal: {when: "orders >= 3", min_dwell: 1d}
+"""
+BAD = """\
+version: 1
+features:
+  orders: {op: count, event: Order Completed}
+segments:
+  loyal: {when: "orderz >= 3"}
+  rare:  {when: "orders >= '3'"}
+"""
+
+
+@pytest.fixture
+def good(tmp_path: Path) -> str:
+    file = tmp_path / "good.yaml"
+    file.write_text(GOOD)
+    return str(file)
+
+
+@pytest.fixture
+def bad(tmp_path: Path) -> str:
+    file = tmp_path / "bad.yaml"
+    file.write_text(BAD)
+    return str(file)
+
+
+@pytest.fixture(autouse=True)
+def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep what is set on this machine from deciding."""
+    for name in ("SEGSTREAM_REDIS", "SEGSTREAM_KAFKA", "SEGSTREAM_SETTINGS", "SEGSTREAM_CLOCK"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize("command", ["worker", "validate", "apply", "demo", "settings", "topics", "version"])
+def test_each_command_has_help_with_an_example(command: str) -> None:
+    """Nobody should have to guess."""
+    result = CliRunner().invoke(app, [command, "--help"])
+    assert result.exit_code == 0
+    assert f"segstream {command}" in result.output
+    assert "Example:" in result.output
+
+
+def test_valid_definitions_are_shown_as_they_are_understood(
+    good: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Counts, and each part in one line, on stdout."""
+    assert main(["validate", good]) == 0
+    shown = capsys.readouterr()
+    assert shown.err == ""
+    assert shown.out.splitlines() == [
+        f"{good}: valid",
+        "  1 feature",
+        "    orders = count event Order Completed",
+        "  1 segment",
+        "    loyal: orders >= 3; stays 1d at least",
+    ]
+
+
+def test_every_mistake_is_told_with_its_place_and_a_caret(
+    bad: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """All at once, on stderr, and the exit code is 1."""
+    assert main(["validate", bad]) == 1
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    lines = shown.err.splitlines()
+    assert lines[0].startswith(f"{bad}:5:18: unknown name 'orderz'")
+    assert lines[1] == '    loyal: {when: "orderz >= 3"}'
+    assert lines[2].index("^") == lines[1].index("orderz")
+    assert lines[3].startswith(f"{bad}:6:")
+    assert lines[-1] == "2 mistakes"
+
+
+def test_validate_tells_the_same_as_json(good: str, bad: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """One object for all files, for programs."""
+    assert main(["validate", "--json", good, bad]) == 1
+    document = json.loads(capsys.readouterr().out)
+    assert document["valid"] is False
+    assert [file["valid"] for file in document["files"]] == [True, False]
+    assert document["files"][0]["definitions"]["segments"]["loyal"]["when"] == "orders >= 3"
+    assert (document["files"][1]["mistakes"][0]["line"], document["files"][1]["mistakes"][0]["column"]) == (
+        5,
+        18,
+    )
+
+
+def test_applying_a_faulty_file_shows_the_place(bad: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """It is refused before any server is asked: one line, and the excerpt with a caret."""
+    assert main(["apply", bad]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[0].startswith(f"segstream: {bad}:5:18: ")
+    assert lines[2].index("^") == lines[1].index("orderz")
+
+
+def test_a_server_that_is_not_there_is_one_line(
+    good: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No traceback, and the exit code is 1."""
+    monkeypatch.setenv("SEGSTREAM_REDIS", "redis://127.0.0.1:1/0")
+    assert main(["apply", good]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("segstream: Redis at 127.0.0.1:1")
+
+
+def test_a_worker_with_a_wrong_setting_says_which(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not start."""
+    monkeypatch.setenv("SEGSTREAM_CLOCK", "sundial")
+    assert main(["worker"]) == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 1
+    assert lines[0].startswith("segstream: SEGSTREAM_CLOCK: ")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["bogus"],
+        ["validate"],
+        ["validate", "/does/not/exist"],
+        ["demo", "--kafka", "other"],
+        ["demo", "--bogus"],
+    ],
+)
+def test_wrong_usage_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    """What is wrong is said on stderr."""
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err
+
+
+def test_a_time_that_is_none_is_wrong_usage(good: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """The option is named, and an example given."""
+    assert main(["apply", good, "--at", "tomorrow"]) == 2
+    assert capsys.readouterr().err.startswith(
+        "segstream: --at: 'tomorrow' is not a time; write for instance "
+    )
+
+
+def test_with_debug_an_error_is_raised_as_it_is(bad: str) -> None:
+    """Wherever the option stands."""
+    with pytest.raises(Exception, match="orderz"):
+        main(["apply", bad, "--debug"])
+
+
+def test_the_settings_are_listed_without_secrets(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each with its value now; a password is not shown."""
+    monkeypatch.setenv("SEGSTREAM_REDIS", "redis://someone:secret@localhost/0")
+    monkeypatch.setenv("SEGSTREAM_CLOCK", "event")
+    assert main(["settings"]) == 0
+    shown = capsys.readouterr().out
+    assert "SEGSTREAM_CLOCK=event\n" in shown
+    assert "secret" not in shown
+
+
+def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    """For people, and as JSON."""
+    assert main(["version"]) == 0
+    assert capsys.readouterr().out.startswith("segstream ")
+    assert main(["version", "--json"]) == 0
+    assert set(json.loads(capsys.readouterr().out)) == {"segstream", "python"}
