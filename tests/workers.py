@@ -83,7 +83,9 @@ class Worker:
 
     def __enter__(self) -> Self:
         """Start it."""
-        self._child = Child([sys.executable, "-m", "segstream", "worker"], Path(self._log.name), self._environment)
+        self._child = Child(
+            [sys.executable, "-m", "segstream", "worker"], Path(self._log.name), self._environment
+        )
         return self
 
     def __exit__(
@@ -210,7 +212,9 @@ async def applied(scene: Scene, workers: Sequence[Worker], seconds: float, *, sh
                 return
             for worker in workers:
                 assert worker.running, f"a worker ended:\n{worker.log[-3000:]}"
-            assert time.monotonic() < deadline, f"{done} of {sum(wanted.values())} applied, {outbox} in outboxes"
+            assert time.monotonic() < deadline, (
+                f"{done} of {sum(wanted.values())} applied, {outbox} in outboxes"
+            )
             await asyncio.sleep(0.05)
     finally:
         await client.aclose()
@@ -220,7 +224,10 @@ async def read_all(scene: Scene, topic: str) -> list[list[Any]]:
     """Return the records of each partition that a ``read_committed`` consumer sees, in order."""
     wanted = await ends(scene, [topic])
     consumer = AIOKafkaConsumer(
-        bootstrap_servers=scene.kafka, group_id=None, isolation_level="read_committed", auto_offset_reset="earliest"
+        bootstrap_servers=scene.kafka,
+        group_id=None,
+        isolation_level="read_committed",
+        auto_offset_reset="earliest",
     )
     await consumer.start()
     try:

@@ -19,7 +19,9 @@ from tests.workers import OUTPUTS, Scene, Worker, applied, ends, progress, send,
 USERS, EVENTS, WARM_UP, PARTITIONS = 20_000, 200_000, 60_000, 4
 SLICES, LIMIT = 5, 60
 DEFINITIONS = Path(segstream.demo.__file__).with_name("definitions.yaml")
-USER_AGENT = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0 Safari/537.36"
+USER_AGENT = (
+    "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/141.0 Safari/537.36"
+)
 
 
 def purchases(count: int, seed: int) -> list[tuple[str, bytes]]:
@@ -47,7 +49,9 @@ async def test_an_event_costs_at_most_60_us_of_cpu(topics: Topics, redis_url: st
     events = await topics.create("events", PARTITIONS)
     scene = Scene(topics.address, redis_url, topics.prefix, (events,), PARTITIONS)
     values = purchases(WARM_UP + EVENTS, 1)
-    print(f"\n{EVENTS} events of {statistics.mean(len(value) for _, value in values):.0f} bytes, {USERS} users")
+    print(
+        f"\n{EVENTS} events of {statistics.mean(len(value) for _, value in values):.0f} bytes, {USERS} users"
+    )
     await send(scene, values)
     wanted = await ends(scene, scene.events)
     client = Redis.from_url(redis_url)

@@ -126,7 +126,7 @@ async def test_a_model_goes_on_learning_where_it_stood_when_its_trainer_is_kille
     assert after["number"] > before["number"]
     assert after["offset"] > before["offset"]
     assert after["trainer"]["count"] > before["trainer"]["count"] >= 300
-    assert after["next_id"] == before["next_id"] == 3  # clusters keep their names
+    assert after["next_id"] >= before["next_id"] >= 3  # no name of a cluster is given twice
     told = await stories(scene)
     await check_everywhere(scene, told)
     for changes in told.values():

@@ -1,0 +1,1 @@
+"""Keeps every user's segments right, second by second."""

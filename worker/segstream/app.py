@@ -17,7 +17,7 @@ from segstream.adapters.kafka.publisher import KafkaPublisher
 from segstream.adapters.kafka.topics import Topics, check_topics
 from segstream.adapters.redis.connection import connect
 from segstream.adapters.redis.definitions import RedisDefinitions
-from segstream.adapters.redis.models import RedisModels
+from segstream.adapters.redis.models import KEPT, RedisModels
 from segstream.adapters.redis.read_model import RedisReadModel
 from segstream.adapters.redis.state import RedisStateStore
 from segstream.adapters.service import SegmentationService
@@ -90,6 +90,7 @@ class Application:
         self.library = Library()
         self.partitions = 0
         self._described = 0
+        self._read: dict[str, int] = {}
 
     # --- what the service is given -----------------------------------------------------------------------------
 
@@ -134,18 +135,23 @@ class Application:
             definitions = read_definitions(entry.text, f"definitions version {entry.version}")
             self.library.add_version(Version(entry.version, entry.effective_at, definitions))
         fresh = bool(versions)
-        names = [model.name for model in self.library.definitions(self.library.latest).discovered]
-        if names:
-            for name, number in (await self.models.numbers(names)).items():
-                if number and not self.library.knows_snapshot(name, number):
-                    text = await self.models.snapshot(name, number)
-                    if text is not None:
-                        self.library.add_snapshot(Snapshot.from_json(json.loads(text)))
-                        fresh = True
+        fresh = await self._refresh_snapshots() or fresh
         if self._described != self.library.latest:
             catalog = catalog_of(self.library.definitions(self.library.latest), self.partitions)
             await self.read_model.describe(catalog, self.library.latest)
             self._described = self.library.latest
+        return fresh
+
+    async def _refresh_snapshots(self) -> bool:
+        # Also those before the newest: a partition may rest on one while its sweep goes on.
+        names, fresh = self.library.models(), False
+        for name, newest in (await self.models.numbers(names) if names else {}).items():
+            for number in range(max(self._read.get(name, 0), newest - KEPT) + 1, newest + 1):
+                text = await self.models.snapshot(name, number)
+                if text is not None:
+                    self.library.add_snapshot(Snapshot.from_json(json.loads(text)))
+                    fresh = True
+            self._read[name] = newest
         return fresh
 
     def recipes(self) -> dict[str, Recipe]:
@@ -183,7 +189,8 @@ class Application:
             compression=None if settings.compression == "none" else settings.compression,
         )
         store = RedisStateStore(self.redis, number, settings.redis_prefix)
-        return Flow(number, Partition(store, self.library, options, now), self.read_model, publisher)
+        partition = Partition(store, self.library, options, now)
+        return Flow(number, partition, self.read_model, publisher, self.refresh)
 
     def make_service(self) -> SegmentationService:
         """Return the hot path's service."""

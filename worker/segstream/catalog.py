@@ -33,6 +33,10 @@ def catalog_of(definitions: Definitions, partitions: int) -> dict[str, str]:
         }
         fields[f"segment:{segment.name}"] = orjson.dumps(described).decode()
     for model in definitions.discovered:
-        described = {"kind": "discovered", "clusters": model.clusters, "inputs": [item.text for item in model.inputs]}
+        described = {
+            "kind": "discovered",
+            "clusters": model.clusters,
+            "inputs": [item.text for item in model.inputs],
+        }
         fields[f"discovered:{model.name}"] = orjson.dumps(described).decode()
     return fields

@@ -53,7 +53,9 @@ class DefinitionError(SegstreamError):
     "shop.yaml:7:24: unknown feature 'orderz'; did you mean 'orders'?"
     """
 
-    def __init__(self, message: str, file: str = "<definitions>", line: int = 0, column: int = 0, source: str = "") -> None:
+    def __init__(
+        self, message: str, file: str = "<definitions>", line: int = 0, column: int = 0, source: str = ""
+    ) -> None:
         self.message, self.file, self.line, self.column, self.source = message, file, line, column, source
         place = f"{file}:{line}:{column}" if line else file
         super().__init__(f"{place}: {message}")

@@ -24,7 +24,7 @@ from segstream.outbox import Parcel
 from segstream.ports import Told
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Awaitable, Callable, Sequence
 
     from segstream.core.events import Event, Record
     from segstream.core.user import User
@@ -49,11 +49,20 @@ class Flow:
         Its state in this worker.
     read_model, publisher
         The ways out, see ``segstream.ports``.
+    refresh : awaitable function, optional
+        Brings the library up to date: an earlier owner may have adopted what this worker has not looked for yet.
     """
 
-    def __init__(self, number: int, partition: Partition, read_model: ReadModel, publisher: Publisher) -> None:
+    def __init__(
+        self,
+        number: int,
+        partition: Partition,
+        read_model: ReadModel,
+        publisher: Publisher,
+        refresh: Callable[[], Awaitable[object]] | None = None,
+    ) -> None:
         self.number, self.partition = number, partition
-        self.read_model, self.publisher = read_model, publisher
+        self.read_model, self.publisher, self._refresh = read_model, publisher, refresh
 
     async def take_over(self) -> bool:
         """Become the partition's only owner; return whether Redis had forgotten something that was told.
@@ -67,6 +76,8 @@ class Flow:
         partition = self.partition
         told = await self.publisher.fence()  # 1, 2
         found = await partition.store.take_over(told)  # 3, 4
+        if self._refresh is not None:  # no earlier: until it is fenced, an earlier owner may adopt something
+            await self._refresh()
         partition.adopt_state(found)
         parcels = [Parcel.open(entry) for entry in found.outbox]
         incarnation, bases = found.meta.incarnation, partition.bases

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from segstream_schemas import RejectionReason
-
 from segstream.core.events import Event, Rejected, decode
+from segstream_schemas import RejectionReason
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -29,7 +28,9 @@ _STRAY_CLOCK: Final = Rejected(
     "headers",
 )
 _BAD_CLOCK: Final = Rejected(
-    RejectionReason.UNEXPECTED_CONTROL, f"The header {CLOCK_HEADER} must hold milliseconds since 1970.", "headers"
+    RejectionReason.UNEXPECTED_CONTROL,
+    f"The header {CLOCK_HEADER} must hold milliseconds since 1970.",
+    "headers",
 )
 
 

@@ -57,9 +57,11 @@ class Library:
         self._snapshots[snapshot.name, snapshot.number] = snapshot
         self._newest[snapshot.name] = max(snapshot.number, self._newest.get(snapshot.name, 0))
 
-    def knows_snapshot(self, name: str, number: int) -> bool:
-        """Tell whether a snapshot has been added."""
-        return (name, number) in self._snapshots
+    def models(self) -> list[str]:
+        """Return the names of the models of all versions: a partition may still rest on an earlier one."""
+        return sorted(
+            {model.name for version in self._versions.values() for model in version.definitions.discovered}
+        )
 
     def definitions(self, number: int) -> Definitions:
         """Return a version's definitions.

@@ -79,18 +79,25 @@ class Parcel(NamedTuple):
         for key, value in self.changes:
             yield OutRecord(topics.changes, key, value)
         for view in self.views:
-            if view.segments_changed:
-                yield OutRecord(topics.memberships, view.user.encode(), memberships(view))
+            if view.moved is not None:
+                yield OutRecord(topics.memberships, view.user.encode(), memberships(view, *view.moved))
         for key, value in self.dead_letters:
             yield OutRecord(topics.dead_letters, key, value)
 
 
-def memberships(view: View) -> bytes | None:
+def memberships(view: View, at: int, definitions_version: int, model_version: dict[str, int]) -> bytes | None:
     """Return the record of the compacted topic: the whole answer, or a tombstone where there is none.
+
+    Parameters
+    ----------
+    view : View
+        The answer.
+    at, definitions_version, model_version
+        As in ``View.moved``.
 
     Examples
     --------
-    >>> memberships(View("00042", 1, 9, 0, 0, 1, {}, {}, {}, {}, ["active"])) is None
+    >>> memberships(View("00042", 1, 9, 0, 0, 1, {}, {}, {}, {}, ["active"]), 0, 1, {}) is None
     True
     """
     if not view.segments:
@@ -101,12 +108,15 @@ def memberships(view: View) -> bytes | None:
         "incarnation": view.incarnation,
         "sequence": view.sequence,
         "segments": {
-            name: {"since": format_time(since), "expires_at": None if expires is None else format_time(expires)}
+            name: {
+                "since": format_time(since),
+                "expires_at": None if expires is None else format_time(expires),
+            }
             for name, (since, expires) in view.segments.items()
         },
-        "at": format_time(view.at),
-        "definitions_version": view.definitions_version,
-        "model_version": view.model_version,
+        "at": format_time(at),
+        "definitions_version": definitions_version,
+        "model_version": model_version,
     }
     return orjson.dumps(document)
 
@@ -178,12 +188,19 @@ def view_of(touched: Touched, sequence: int, at: int, decider: Decider, states: 
         segments[f"{model}.{cluster}"] = since, None
     entered, left = {}, []
     restated = user.incarnation != touched.incarnation
-    told = user.sequence != touched.sequence or restated
-    if told:  # else the same segments, and only their ends may have moved
+    if (
+        user.sequence != touched.sequence or restated
+    ):  # else the same segments, and only their ends may have moved
         before = {name: since for name, (since, _) in touched.held.items()}
         before |= {f"{model}.{cluster}": since for model, (cluster, since) in touched.assigned.items()}
-        entered = {name: since for name, (since, _) in segments.items() if restated or before.get(name) != since}
+        entered = {
+            name: since for name, (since, _) in segments.items() if restated or before.get(name) != since
+        }
         left = [name for name in before if name not in segments]
+    moved = None
+    if touched.moved is not None:
+        moment, decided_by = touched.moved
+        moved = moment, decided_by.basis.definitions, decided_by.basis.models
     return View(
         user=user.name,
         incarnation=user.incarnation,
@@ -198,5 +215,5 @@ def view_of(touched: Touched, sequence: int, at: int, decider: Decider, states: 
         },
         entered=entered,
         left=left,
-        segments_changed=told or user.held is not touched.held,
+        moved=moved,
     )

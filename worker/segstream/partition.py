@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from segstream.cache import UserCache
@@ -54,7 +54,7 @@ class Options:
     max_clock_skew: int = 300_000
     cache_bytes: int = 256 << 20
     sample_every: int = 0
-    topics: Topics = Topics()
+    topics: Topics = field(default_factory=Topics)
 
 
 @dataclass(slots=True)
@@ -191,7 +191,9 @@ class Partition:
             Commit(
                 meta=meta,
                 states=states,
-                timers={name: touch.user.due for name, touch in touched.items() if touch.user.due != touch.due},
+                timers={
+                    name: touch.user.due for name, touch in touched.items() if touch.user.due != touch.due
+                },
                 arrivals=outcome.arrivals,
                 outbox=[parcel.seal() for parcel in parcels],
                 published=published,

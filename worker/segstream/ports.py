@@ -198,9 +198,9 @@ class View(NamedTuple):
         Segments entered since this user's previous view, with the entry time in ms.
     left : list of str
         Segments left since then.
-    segments_changed : bool
-        Whether ``segments`` is another than in the previous view; if not, only exposed features moved, which the
-        compacted topic does not carry.
+    moved : (int, int, dict of str to int) or None
+        Moment of the last decision that changed ``segments``, and the versions it rests on; None if only exposed
+        features changed since the previous view, which the compacted topic does not carry.
     """
 
     user: str
@@ -214,7 +214,7 @@ class View(NamedTuple):
     features: dict[str, int | float | str | bool | None]
     entered: dict[str, int]
     left: list[str]
-    segments_changed: bool = True
+    moved: tuple[int, int, dict[str, int]] | None = None
 
 
 class ReadModel(Protocol):

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Protocol
 from segstream.errors import PositionError, SegstreamError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from segstream.flow import Flow
     from segstream.inbox import Inbox
@@ -53,8 +53,8 @@ class Owner(Protocol):
         """Tell whether the consumer group still gives the partition number to this worker."""
         ...
 
-    async def ready(self, runner: Runner) -> None:
-        """Begin to fetch from the positions of ``runner.flow.partition.meta``; raise ``PositionError`` if unfit."""
+    async def ready(self, runner: Runner, flow: Flow) -> None:
+        """Begin to fetch from the positions of ``flow.partition.meta``; raise ``PositionError`` if they are unfit."""
         ...
 
     def lost(self, runner: Runner, error: SegstreamError) -> None:
@@ -82,9 +82,11 @@ class Runner:
         Moment in ms up to which everything that arrived has been put into the inbox.
     trouble : str
         Why the partition is not at work; empty when it is.
+    applied : mapping of str to int
+        Highest offset committed per topic; stays when the partition has been given up.
     """
 
-    def __init__(  # noqa: PLR0913 - every part is handed in
+    def __init__(
         self,
         number: int,
         make_flow: Callable[[], Flow],
@@ -98,9 +100,15 @@ class Runner:
         self._stop = asyncio.Event()
         self.known_until = 0
         self._make_flow, self._owner, self._pace = make_flow, owner, pace
+        self._applied: Mapping[str, int] = {}
         self._news = asyncio.Event()
         self._told = asyncio.Event()
         self._worked = False
+
+    @property
+    def applied(self) -> Mapping[str, int]:
+        """See above."""
+        return self._applied if self.flow is None else self.flow.partition.applied
 
     def poke(self) -> None:
         """Say that there may be something to do."""
@@ -113,13 +121,16 @@ class Runner:
         self._told.set()
 
     async def run(self) -> None:
-        """Work until stopped, or until the partition belongs to somebody else or cannot be worked on."""
+        """Work until stopped, or until the partition cannot be worked on.
+
+        Given to another worker, it is stopped by the rebalance.
+        """
         retry = self._pace.first_retry
         while not self._stop.is_set():
             flow = self.flow = self._make_flow()
             try:
                 await flow.take_over()
-                await self._owner.ready(self)
+                await self._owner.ready(self, flow)
                 self.trouble, retry = "", self._pace.first_retry
                 await self._serve(flow)
             except PositionError as error:
@@ -132,16 +143,17 @@ class Runner:
             if await self._wait(self._stop, retry):
                 return
             retry = min(2 * retry, self._pace.last_retry)
-            if not await self._owner.still_owns(self.number):
-                self.trouble = "given to another worker"
-                return
+            while not await self._owner.still_owns(self.number):
+                # Somebody else's, or nobody can tell while Kafka is away: to end here could leave it to nobody.
+                if await self._wait(self._stop, retry):
+                    return
 
     def _report(self, error: SegstreamError) -> None:
         self.trouble = str(error) or type(error).__name__
         self._owner.lost(self, error)
 
     async def _close(self, flow: Flow) -> None:
-        self.flow = None
+        self._applied, self.flow = flow.partition.applied, None
         for part in (flow.publisher, flow.partition.store):
             with contextlib.suppress(SegstreamError):
                 await part.close()

@@ -52,7 +52,9 @@ class Settings(BaseSettings):
     2000
     """
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True)
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX, frozen=True, extra="forbid", hide_input_in_errors=True
+    )
 
     kafka: str = Field("localhost:9092", description="Kafka's addresses, host:port, separated by commas.")
     kafka_security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = Field(
@@ -69,12 +71,17 @@ class Settings(BaseSettings):
         description="Whether to check records' checksums; only the embedded broker's commit markers have none.",
     )
     redis: SecretStr = Field(
-        SecretStr("redis://localhost:6379/0"), description="Redis as redis://, rediss:// (TLS) or unix:// URL."
+        SecretStr("redis://localhost:6379/0"),
+        description="Redis as redis://, rediss:// (TLS) or unix:// URL.",
     )
     redis_cluster: bool = Field(False, description="Whether the URL is a node of a Redis Cluster.")  # noqa: FBT003
     redis_prefix: str = Field("segstream", min_length=1, description="What the private keys begin with.")
-    segments_prefix: str = Field("", description="Stands before the public keys, which begin with `segments:`.")
-    group: str = Field("segstream", min_length=1, description="Consumer group, and prefix of transactional ids.")
+    segments_prefix: str = Field(
+        "", description="Stands before the public keys, which begin with `segments:`."
+    )
+    group: str = Field(
+        "segstream", min_length=1, description="Consumer group, and prefix of transactional ids."
+    )
     instance_id: str | None = Field(
         None, description="Static membership: a name that stays over restarts, such as the pod's."
     )
@@ -85,11 +92,18 @@ class Settings(BaseSettings):
     topic_changes: str = Field("segment-changes", description="Every transition.")
     topic_memberships: str = Field("segment-memberships", description="Compacted: each user's whole answer.")
     topic_dead_letters: str = Field("segment-dead-letters", description="Records that could not be applied.")
-    topic_published: str = Field("segstream-published", description="Compacted: how far each outbox was told.")
-    topic_samples: str = Field("segstream-samples", description="Feature vectors for the models; one partition.")
-    compression: Literal["none", "gzip", "lz4", "snappy", "zstd"] = Field("none", description="Of what is published.")
+    topic_published: str = Field(
+        "segstream-published", description="Compacted: how far each outbox was told."
+    )
+    topic_samples: str = Field(
+        "segstream-samples", description="Feature vectors for the models; one partition."
+    )
+    compression: Literal["none", "gzip", "lz4", "snappy", "zstd"] = Field(
+        "none", description="Of what is published."
+    )
     partitioner: Literal["murmur2", "crc32"] = Field(
-        "murmur2", description="As the producers of the input: murmur2 (Java, aiokafka) or crc32 (librdkafka)."
+        "murmur2",
+        description="As the producers of the input: murmur2 (Java, aiokafka) or crc32 (librdkafka).",
     )
     start_from: Annotated[str, BeforeValidator(_start)] = Field(
         "earliest", description="Where a first start begins: earliest, latest, or a time."
@@ -97,7 +111,9 @@ class Settings(BaseSettings):
     clock: Literal["arrival", "event"] = Field(
         "arrival", description="What moves time: arrivals (live), or the events' timestamps (replays)."
     )
-    timer_grace: Milliseconds = Field(0, description="How long a timer waits for events that are on their way.")
+    timer_grace: Milliseconds = Field(
+        0, description="How long a timer waits for events that are on their way."
+    )
     max_clock_skew: Milliseconds = Field(
         300_000, description="An event this much later than its arrival is a dead letter."
     )
@@ -107,10 +123,16 @@ class Settings(BaseSettings):
     cache_mb: int = Field(512, ge=1, description="Most memory for cached users, over all partitions.")
     batch: int = Field(1_000, ge=1, le=10_000, description="Most records applied at once.")
     publish_interval: Milliseconds = Field(
-        50, ge=10, description="Between two transactions of a partition; under 10 ms the broker slows them down."
+        50,
+        ge=10,
+        description="Between two transactions of a partition; under 10 ms the broker slows them down.",
     )
-    sweep_rate: int = Field(5_000, ge=1, description="Users per second and partition that a sweep brings up to date.")
-    sample_every: int = Field(20, ge=0, description="Every how many decisions the models get a sample; 0 for never.")
+    sweep_rate: int = Field(
+        5_000, ge=1, description="Users per second and partition that a sweep brings up to date."
+    )
+    sample_every: int = Field(
+        20, ge=0, description="Every how many decisions the models get a sample; 0 for never."
+    )
     model_samples: int = Field(1_000, ge=1, description="Samples to learn from before the next snapshot.")
     model_interval: Milliseconds = Field(3_600_000, description="Time between two snapshots.")
     model_seed: int = Field(0, description="Decides the first centres.")

@@ -200,7 +200,7 @@ class Person:
                         found.append((text, was, now))
         return found
 
-    def tell(  # noqa: PLR0917 - the parts of a change
+    def tell(
         self,
         segment: str,
         change: str,
@@ -272,7 +272,7 @@ class Person:
         was = truth(start)
         if end <= start or truth(end) == was:
             return None
-        return start + bisect_right(range(start, end + 1), False, key=lambda at: truth(at) != was)  # noqa: FBT003 - False, then True
+        return start + bisect_right(range(start, end + 1), False, key=lambda at: truth(at) != was)
 
 
 class Plain:

@@ -10,7 +10,7 @@ from random import Random
 from typing import Any, TypeAlias
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from segstream.core.definitions import read_definitions
@@ -23,8 +23,12 @@ from tests.unit.flow.worlds import World, clock_record, play_at_once, play_at_ra
 
 Play: TypeAlias = Callable[..., Awaitable[Flow]]
 
+LONG = "SEGSTREAM_FLOW_EXAMPLES" in os.environ
 EXAMPLES = int(os.environ.get("SEGSTREAM_FLOW_EXAMPLES", "50"))
-"""Examples per run, a quarter of a second each. A failure prints what reproduces it; set 5000 for a long run."""
+"""Examples per run, a fifth of a second each; 5000 make a long run. A failure prints what reproduces it."""
+
+PHASES = [phase for phase in Phase if LONG or phase not in {Phase.shrink, Phase.explain}]
+"""Finding a smaller example takes minutes, so only a long run does it: to have it, set the number of examples."""
 
 
 def recount(case: Case, number: int) -> Plain:
@@ -178,8 +182,14 @@ def _since(value: str) -> int:
 
 
 @given(case=cases(), seed=st.integers(0, 1 << 32))
-@settings(max_examples=EXAMPLES, deadline=None, print_blob=True, suppress_health_check=[HealthCheck.too_slow])
-@pytest.mark.timeout(60 + EXAMPLES)
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    phases=PHASES,
+    print_blob=True,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+@pytest.mark.timeout(600 + EXAMPLES if LONG else 120)
 def test_batches_timers_and_crashes_change_no_result(case: Case, seed: int) -> None:
     """Promises 1, 2, 3, 6: one at a time, all at once, at random with crashes, and recounted: all tell the same."""
     try:

@@ -31,7 +31,7 @@ SKEW = 1_000_000
 """How far into the future an event may lie in these tests, ms."""
 
 
-class Crash(Exception):  # noqa: N818 - it is not an error of the program's
+class Crash(Exception):
     """The process dies here."""
 
 

@@ -18,6 +18,14 @@ LIVE_LIMIT: Final = 30.0
 """Seconds without a look at Kafka after which the process counts as stuck: a hundred times the usual wait."""
 
 
+class _App(faust.App):
+    """An app without tables."""
+
+    def _create_directories(self) -> None:
+        # Faust would make a directory for its tables where the worker was started, which may be read-only.
+        return
+
+
 def control_plane(settings: Settings, service: SegmentationService, trainer: Trainer) -> faust.App:
     """Return the Faust app that runs a worker.
 
@@ -31,7 +39,7 @@ def control_plane(settings: Settings, service: SegmentationService, trainer: Tra
     trainer : Trainer
         Fed with the samples by whichever worker owns their one partition.
     """
-    app = faust.App(
+    app = _App(
         f"{settings.group}-control",
         broker=[f"aiokafka://{server.strip()}" for server in settings.kafka.split(",")],
         store="memory://",
@@ -46,7 +54,9 @@ def control_plane(settings: Settings, service: SegmentationService, trainer: Tra
         broker_heartbeat_interval=max(settings.session_timeout / 10_000, 0.3),
     )
     app.service(service)  # type: ignore[arg-type]  # an instance will do, since it needs its parts
-    samples = app.topic(settings.topic_samples, key_serializer="raw", value_serializer="raw", key_type=bytes, value_type=bytes)
+    samples = app.topic(
+        settings.topic_samples, key_serializer="raw", value_serializer="raw", key_type=bytes, value_type=bytes
+    )
 
     @app.agent(samples, name="trainer")
     async def train(stream: faust.StreamT[bytes]) -> None:
@@ -70,7 +80,9 @@ def control_plane(settings: Settings, service: SegmentationService, trainer: Tra
 
     @app.page("/health/ready")
     async def ready(view: View, request: Request) -> Response:  # noqa: ARG001 - given by the web server
-        troubles = {str(number): runner.trouble for number, runner in service.runners.items() if runner.trouble}
+        troubles = {
+            str(number): runner.trouble for number, runner in service.runners.items() if runner.trouble
+        }
         body = {"ready": not troubles, "partitions": sorted(service.runners), "troubles": troubles}
         return view.json(body, status=503 if troubles else 200)
 

@@ -35,6 +35,9 @@ TICK = 1.0
 RETRY = 2.0
 """Seconds between two attempts to join the group anew."""
 
+ACKNOWLEDGE = 2.0
+"""Seconds for the last acknowledgement of partitions that are given up: aiokafka would try for ever."""
+
 INBOX_BATCHES = 4
 """Records kept per topic and partition, in batches: enough that the next batch is there when one is done."""
 
@@ -95,7 +98,12 @@ class SegmentationService(faust.Service):
         self._make_consumer, self._make_producer, self._make_flow = make_consumer, make_producer, make_flow
         self._log_ends = log_ends
         self._prepare, self._refresh, self._recipes = prepare, refresh, recipes
-        self._pace, self._start_from, self._samples_topic, self._replay = pace, start_from, samples_topic, replay
+        self._pace, self._start_from, self._samples_topic, self._replay = (
+            pace,
+            start_from,
+            samples_topic,
+            replay,
+        )
         self._partitions, self._drain_timeout = partitions, drain_timeout
         self._log = structlog.get_logger("segstream")
         self.runners: dict[int, Runner] = {}
@@ -161,7 +169,7 @@ class SegmentationService(faust.Service):
     async def _run(self, runner: Runner) -> None:
         try:
             await runner.run()
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - a defect of ours; whatever it is, the worker must not go on
             # Nothing is lost: what is committed stays, the rest is read again. But it would happen again, so say it.
             self._log.exception("partition_failed", partition=runner.number)
             await self.crash(error)
@@ -177,22 +185,23 @@ class SegmentationService(faust.Service):
             if late:
                 self._log.warning("not_drained", partitions=len(late), seconds=seconds)
                 await asyncio.wait(late, timeout=1.0)
-        with contextlib.suppress(SegstreamError, KafkaError):
-            await self._acknowledge()
+        with contextlib.suppress(SegstreamError, KafkaError, TimeoutError):
+            async with asyncio.timeout(ACKNOWLEDGE):
+                await self._acknowledge()
         self.runners.clear()
         self._runs.clear()
         self._fetching.clear()
 
     async def still_owns(self, number: int) -> bool:
         """Tell whether the group still gives the number to this worker (see ``runner.Owner``)."""
-        if self.runners.get(number) is None or not any(tp.partition == number for tp in self._consumer.assignment()):
+        if self.runners.get(number) is None or not any(
+            tp.partition == number for tp in self._consumer.assignment()
+        ):
             return False
         return await confirm_membership(self._consumer)
 
-    async def ready(self, runner: Runner) -> None:
+    async def ready(self, runner: Runner, flow: Flow) -> None:
         """Fetch from where the state stands (see ``runner.Owner``)."""
-        flow = runner.flow
-        assert flow is not None
         meta = flow.partition.meta
         if meta.partitions != self._partitions():
             raise PositionError(
@@ -210,12 +219,18 @@ class SegmentationService(faust.Service):
                     self._consumer, there, meta.offsets.get(there.topic), committed, self._start_from
                 )
         runner.inbox.clear()
+        # What was fetched before and not applied is fetched again: until then the clock must not pass it.
+        runner.known_until = 0
         for there, offset in offsets.items():
             if there in self._consumer.assignment():
                 release(self._consumer, there, offset)
                 self._fetching.add(there)
         self._log.info(
-            "owns", partition=runner.number, epoch=meta.epoch, incarnation=meta.incarnation, offsets=dict(meta.offsets)
+            "owns",
+            partition=runner.number,
+            epoch=meta.epoch,
+            incarnation=meta.incarnation,
+            offsets=dict(meta.offsets),
         )
 
     def lost(self, runner: Runner, error: SegstreamError) -> None:
@@ -252,7 +267,9 @@ class SegmentationService(faust.Service):
                 if runner is None or there not in self._fetching:
                     continue
                 high = self._consumer.highwater(there)
-                runner.inbox.add(there.topic, records, fetched_all=high is not None and records[-1].offset + 1 >= high)
+                runner.inbox.add(
+                    there.topic, records, fetched_all=high is not None and records[-1].offset + 1 >= high
+                )
                 if runner.inbox.waiting(there.topic) >= room:
                     self._consumer.pause(there)
                 runner.poke()
@@ -304,8 +321,7 @@ class SegmentationService(faust.Service):
         """Commit the group's offsets, for lag monitors."""
         offsets: dict[TopicPartition, int] = {}
         for runner in self.runners.values():
-            applied = runner.flow.partition.applied if runner.flow is not None else {}
-            for topic, offset in applied.items():
+            for topic, offset in runner.applied.items():
                 there = TopicPartition(topic, runner.number)
                 if there in self._fetching and self._acknowledged.get(there) != offset + 1:
                     offsets[there] = offset + 1

@@ -49,6 +49,8 @@ class Trainer:
         self._samples, self._interval = samples, interval
         self._sessions: dict[str, tuple[int, str, TrainingSession]] = {}
         self._saved: dict[str, tuple[int, int]] = {}
+        # Learning runs in a thread: what is saved or offered meanwhile would be half of it.
+        self._lock = asyncio.Lock()
         self._log = structlog.get_logger("segstream")
 
     def give_up(self) -> None:
@@ -67,8 +69,9 @@ class Trainer:
         if recipe is None or recipe.fingerprint != fingerprint:
             return
         try:
-            session = await self._session(recipe)
-            await asyncio.to_thread(session.feed, offset, vectors)
+            async with self._lock:
+                session = await self._session(recipe)
+                await asyncio.to_thread(session.feed, offset, vectors)
         except (Fenced, StateLost):
             self._sessions.pop(name, None)
         except SegstreamError as error:
@@ -78,7 +81,8 @@ class Trainer:
         """Offer snapshots that are due, and save what has been learned."""
         for name, (epoch, _, session) in list(self._sessions.items()):
             try:
-                await self._offer_or_save(name, epoch, session)
+                async with self._lock:
+                    await self._offer_or_save(name, epoch, session)
             except (Fenced, StateLost):
                 self._sessions.pop(name, None)
             except SegstreamError as error:
@@ -90,7 +94,9 @@ class Trainer:
             snapshot = await asyncio.to_thread(session.offer, now)
             if snapshot is not None:
                 learning = json.dumps(session.to_json())
-                await self._store.offer(name, epoch, snapshot.number, json.dumps(snapshot.to_json()), learning)
+                await self._store.offer(
+                    name, epoch, snapshot.number, json.dumps(snapshot.to_json()), learning
+                )
                 self._saved[name] = (session.offset, now)
                 self._log.info("snapshot", model=name, number=snapshot.number, clusters=len(snapshot.ids))
                 return

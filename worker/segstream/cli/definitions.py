@@ -132,13 +132,13 @@ def _moment(text: str) -> int:
     return moment(text, "--at")
 
 
-async def _append(  # noqa: PLR0917 - the fields of a version, in order
+async def _append(
     settings: Settings, text: str, content_hash: str, effective_at: int, author: str, note: str, now: int
 ) -> tuple[DefinitionsVersion, bool]:
     """Append a version; return the latest, and whether it is a new one."""
     # redis-py takes a fifth of a second to import, which checking a file need not.
-    from segstream.adapters.redis.connection import connect  # noqa: PLC0415
-    from segstream.adapters.redis.definitions import RedisDefinitions  # noqa: PLC0415
+    from segstream.adapters.redis.connection import connect
+    from segstream.adapters.redis.definitions import RedisDefinitions
 
     client = connect(settings.redis.get_secret_value(), cluster=settings.redis_cluster)
     log = RedisDefinitions(client, settings.redis_prefix)

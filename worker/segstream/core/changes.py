@@ -8,16 +8,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from segstream_schemas.changes import change_id
-
 from segstream.core.time import NEVER, format_duration, format_time
 from segstream.core.types import ValueKind
+from segstream_schemas.changes import change_id
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from segstream.core.definitions import Segment
-    from segstream.core.expressions import Condition, Input, Number
+    from segstream.core.expressions import Input, Number
     from segstream.core.types import State, Value
     from segstream.core.user import User
 
@@ -88,7 +87,9 @@ def reasons_for(
                 now = condition.truth(after, at)
                 if before is None or was is not now:
                     inputs = inputs_of(condition.inputs, before, after, moments)
-                    found.append({"condition": condition.source, "before": was, "after": now, "inputs": inputs})
+                    found.append(
+                        {"condition": condition.source, "before": was, "after": now, "inputs": inputs}
+                    )
     return found
 
 
@@ -98,7 +99,7 @@ def dwell_over(segment: Segment) -> Document:
     return {"condition": text, "before": False, "after": True, "inputs": {}}
 
 
-def change_document(  # noqa: PLR0913 - the fields of the contract
+def change_document(
     user: User,
     *,
     segment: str | None,

@@ -53,7 +53,17 @@ class Decider:
         Those of ``basis.models``; one made for other inputs than the definitions' is left aside.
     """
 
-    __slots__ = ("_choices", "_routes", "basis", "definitions", "discovered", "exposed", "windows", "zero")
+    __slots__ = (
+        "_choices",
+        "_models",
+        "_routes",
+        "basis",
+        "definitions",
+        "discovered",
+        "exposed",
+        "windows",
+        "zero",
+    )
 
     def __init__(self, basis: Basis, definitions: Definitions, snapshots: Mapping[str, Snapshot]) -> None:
         self.basis = basis
@@ -61,7 +71,9 @@ class Decider:
         self.zero: tuple[State, ...] = tuple(feature.accumulator.zero() for feature in definitions.features)
         self.exposed = tuple(feature for feature in definitions.features if feature.expose)
         self.windows = tuple(
-            (feature.index, feature.accumulator.compact) for feature in definitions.features if _is_window(feature)
+            (feature.index, feature.accumulator.compact)
+            for feature in definitions.features
+            if _is_window(feature)
         )
         self._routes: dict[int, Route] = {}
         segments = {segment.name: segment for segment in definitions.segments}
@@ -74,11 +86,13 @@ class Decider:
             elif group.name not in choices:
                 choices[group.name] = Choice([segments[name] for name in group.segments], group.name)
         self._choices = tuple(choices.values())
+        self._models: set[str] = set()
         self.discovered: list[tuple[Discovered, Snapshot]] = []
         for model in definitions.discovered:
             snapshot = snapshots.get(model.name)
             if snapshot is not None and snapshot.features == tuple(item.text for item in model.inputs):
                 self.discovered.append((model, snapshot))
+                self._models.add(model.name)
 
     def route(self, kind: str, name: str | None, topic: str) -> Route:
         """Return what an event of a type and name from a topic does to the features."""
@@ -120,12 +134,8 @@ class Decider:
         """
         states, held, due = user.features, user.held, NEVER
         for choice in self._choices:
-            current, since, ends = None, at, NEVER
-            for name in choice.names:
-                if name in held:
-                    current = name
-                    since, ends = held[name]
-                    break
+            current = choice.held(held)
+            since, ends = (at, NEVER) if current is None else held[current]
             target, until = choice.judge(current, states, at)
             kept_until = 0 if current is None else since + choice.by_name[current].min_dwell
             if target != current and at < kept_until:
@@ -140,8 +150,8 @@ class Decider:
                     user.held = {**user.held, target: (since, expires)}
             if until < due:
                 due = until
-        if self.discovered:
-            self._assign(user, before, at, cause, changes)
+        if self.discovered or user.assigned:
+            self.assign(user, before, at, cause, changes)
         # A moment not after this one would wake the user for ever; conditions promise later ones.
         user.due = max(due, at + 1)
         user.decided_at = at
@@ -184,9 +194,12 @@ class Decider:
             self._tell(user, "entered", target, choice.group, current, (at, expires), cause, reasons, changes)
         return until
 
-    def _assign(
+    def assign(
         self, user: User, before: Sequence[State] | None, at: int, cause: Document, changes: list[Document]
     ) -> None:
+        """Bring the user's discovered segments up to date; the parameters are those of ``decide``."""
+        for name in [name for name in user.assigned if name not in self._models]:
+            self._drop_assigned(user, name, at, cause, [], changes)
         for model, snapshot in self.discovered:
             cluster = snapshot.assign([item.read(user.features, at) for item in model.inputs])
             current = user.assigned.get(model.name)
@@ -203,20 +216,26 @@ class Decider:
             previous = None
             if current is not None:
                 previous = f"{model.name}.{current[0]}"
-                self.drop_assigned(user, model.name, at, cause, reasons, changes)
+                self._drop_assigned(user, model.name, at, cause, reasons, changes)
             user.assigned = {**user.assigned, model.name: (cluster, at)}
             segment = f"{model.name}.{cluster}"
             self._tell(user, "entered", segment, model.name, previous, (at, NEVER), cause, reasons, changes)
 
-    def drop_assigned(  # noqa: PLR0913 - the parts of a change
-        self, user: User, model: str, at: int, cause: Document, reasons: list[Document], changes: list[Document]
+    def _drop_assigned(
+        self,
+        user: User,
+        model: str,
+        at: int,
+        cause: Document,
+        reasons: list[Document],
+        changes: list[Document],
     ) -> None:
         """Leave the discovered segment of ``model``."""
         cluster, _ = user.assigned[model]
         user.assigned = {name: stay for name, stay in user.assigned.items() if name != model}
         self._tell(user, "exited", f"{model}.{cluster}", model, None, (at, NEVER), cause, reasons, changes)
 
-    def drop_held(self, user: User, segment: str, at: int, cause: Document, changes: list[Document]) -> None:
+    def _drop_held(self, user: User, segment: str, at: int, cause: Document, changes: list[Document]) -> None:
         """Leave a rule segment that the definitions do not have any more, or have in another group."""
         user.held = {name: stay for name, stay in user.held.items() if name != segment}
         self._tell(user, "exited", segment, None, None, (at, NEVER), cause, [], changes)
@@ -226,20 +245,17 @@ class Decider:
         self._tell(user, "restated", None, None, None, (at, NEVER), cause, [], changes)
 
     def settle(self, user: User, at: int, cause: Document, changes: list[Document]) -> None:
-        """Leave what these definitions and models do not know, before the first decision under them."""
+        """Leave the rule segments that these definitions do not have, before the first decision under them."""
         kept: set[str | None] = set()
         choice_of = {name: choice for choice in self._choices for name in choice.names}
         for segment in list(user.held):
             choice = choice_of.get(segment)
             seat = None if choice is None else choice.names[0]
             if seat is None or seat in kept:
-                self.drop_held(user, segment, at, cause, changes)
+                self._drop_held(user, segment, at, cause, changes)
             kept.add(seat)
-        known = {model.name for model, _ in self.discovered}
-        for model in [name for name in user.assigned if name not in known]:
-            self.drop_assigned(user, model, at, cause, [], changes)
 
-    def _tell(  # noqa: PLR0913 - the parts of a change
+    def _tell(
         self,
         user: User,
         change: str,

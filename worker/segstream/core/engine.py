@@ -36,9 +36,11 @@ class Touched:
     told : (int, Decider, sequence of State) or None
         Moment of the last decision that changed the answer, what decided, and the features then. Later decisions of
         the batch leave it alone, so that the answer reads the same however records fall into batches.
+    moved : (int, Decider) or None
+        The same of the last decision that changed more than exposed features.
     """
 
-    __slots__ = ("_seen", "assigned", "due", "held", "incarnation", "sequence", "told", "user")
+    __slots__ = ("_seen", "assigned", "due", "held", "incarnation", "moved", "sequence", "told", "user")
 
     def __init__(self, user: User) -> None:
         self.user = user
@@ -48,14 +50,18 @@ class Touched:
         self.incarnation = user.incarnation
         self.sequence = user.sequence
         self.told: tuple[int, Decider, Sequence[State]] | None = None
+        self.moved: tuple[int, Decider] | None = None
         self._seen = user.held, user.sequence, user.incarnation
 
     def note(self, at: int, decider: Decider, *, exposed: bool = False) -> None:
         """Keep a decision if it changed the answer; ``exposed`` says that an exposed feature may have changed."""
         user, (held, sequence, incarnation) = self.user, self._seen
-        if exposed or user.held is not held or user.sequence != sequence or user.incarnation != incarnation:
+        if user.held is not held or user.sequence != sequence or user.incarnation != incarnation:
+            self.moved = at, decider
             self.told = at, decider, user.features
             self._seen = user.held, user.sequence, user.incarnation
+        elif exposed:
+            self.told = at, decider, user.features
 
 
 class Outcome:
@@ -75,7 +81,16 @@ class Outcome:
         Events applied, repeats of a message dropped, timers fired, and those of them that changed nothing.
     """
 
-    __slots__ = ("arrivals", "changes", "events", "idle_wake_ups", "repeats", "samples", "touched", "wake_ups")
+    __slots__ = (
+        "arrivals",
+        "changes",
+        "events",
+        "idle_wake_ups",
+        "repeats",
+        "samples",
+        "touched",
+        "wake_ups",
+    )
 
     def __init__(self) -> None:
         self.changes: list[Document] = []
@@ -183,9 +198,12 @@ class Engine:
             decider.decide(user, features, due, {"type": "timer", "due": format_time(due)}, outcome.changes)
             touched.note(due, decider)
             outcome.wake_ups += 1
-            if len(outcome.changes) == told:
+            told_now = outcome.changes[told:]
+            if not any(change["kind"] == "rule" for change in told_now):
                 # How often the answer is looked at in vain is no result: a late event may still be decided earlier.
+                # Nor may what a model makes of it, which differs from run to run, move what rules say.
                 user.features, user.decided_at = features, decided_at
+            if not told_now:
                 outcome.idle_wake_ups += 1
             # Without these no sample would show a user long after its last event.
             self._sample(user, due, outcome)
@@ -202,14 +220,15 @@ class Engine:
             if user.incarnation != decider.basis.incarnation:
                 user.incarnation, user.sequence = decider.basis.incarnation, 0
                 decider.restate(user, at, {"type": "recovery"}, outcome.changes)
-            before: Sequence[State] | None = user.features
-            cause: Document = {"type": "model", "version": decider.basis.models}
             if decider.basis.definitions != former.basis.definitions:
                 user.features = _carried(user.features, former.definitions, decider.definitions)
-                before = None
-                cause = {"type": "definition", "version": decider.basis.definitions}
-            decider.settle(user, at, cause, outcome.changes)
-            decider.decide(user, before, at, cause, outcome.changes)
+                cause: Document = {"type": "definition", "version": decider.basis.definitions}
+                decider.settle(user, at, cause, outcome.changes)
+                decider.decide(user, None, at, cause, outcome.changes)
+            elif decider.basis.models != former.basis.models:
+                # Rules are left alone: when a snapshot comes is chance, and must not show in what they decide.
+                cause = {"type": "model", "version": decider.basis.models}
+                decider.assign(user, user.features, at, cause, outcome.changes)
             touched.note(at, decider, exposed=_exposed(decider) != _exposed(former))
             user.basis = number
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from segstream.core.time import NEVER
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Container, Sequence
 
     from segstream.core.definitions import Segment
     from segstream.core.expressions import Condition
@@ -41,8 +41,17 @@ class Choice:
         self.group = group
         self.names = tuple(segment.name for segment in segments)
         self.by_name = {segment.name: segment for segment in segments}
-        self._enters = tuple((segment.name, _entering(segment.when, segment.leave_when)) for segment in segments)
+        self._enters = tuple(
+            (segment.name, _entering(segment.when, segment.leave_when)) for segment in segments
+        )
         self._stays = {segment.name: _staying(segment.when, segment.leave_when) for segment in segments}
+
+    def held(self, held: Container[str]) -> str | None:
+        """Return which of the segments is among those held, None if none is."""
+        for name in self.names:
+            if name in held:
+                return name
+        return None
 
     def judge(self, current: str | None, states: Sequence[State], at: int) -> tuple[str | None, int]:
         """Return the segment that applies at ``at``, and a moment up to which that certainly stays so.

@@ -48,7 +48,6 @@ def parse_time(text: str) -> int:
     return milliseconds(text)
 
 
-@lru_cache(maxsize=4096)
 def format_time(at: int) -> str:
     """Write a time as RFC 3339 in UTC with milliseconds and ``Z``.
 
@@ -57,8 +56,21 @@ def format_time(at: int) -> str:
     at : int
         Milliseconds since 1970, UTC.
     """
-    # A moment is written several times: in the change, the membership and the read model.
-    return (EPOCH + timedelta(milliseconds=at)).isoformat(timespec="milliseconds")[:-6] + "Z"
+    # From tables, at a quarter of what ``isoformat`` costs: a change and its views hold a dozen times.
+    seconds, millisecond = divmod(at, SECOND)
+    minutes, second = divmod(seconds, 60)
+    day, minute = divmod(minutes, 1440)
+    return _date(day) + _MINUTES[minute] + _SECONDS[second] + _MILLISECONDS[millisecond]
+
+
+_MINUTES: Final = tuple(f"T{hour:02}:{minute:02}" for hour in range(24) for minute in range(60))
+_SECONDS: Final = tuple(f":{second:02}" for second in range(60))
+_MILLISECONDS: Final = tuple(f".{millisecond:03}Z" for millisecond in range(1000))
+
+
+@lru_cache(maxsize=1024)
+def _date(day: int) -> str:
+    return (EPOCH + timedelta(days=day)).date().isoformat()
 
 
 def parse_duration(text: str) -> int:

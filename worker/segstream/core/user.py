@@ -97,7 +97,9 @@ class User:
         """
         schema, *fields = msgpack.unpackb(data, strict_map_key=False, use_list=False)
         if schema != SCHEMA:
-            message = f"the state of a user has schema {schema}, this program reads {SCHEMA}: update the worker"
+            message = (
+                f"the state of a user has schema {schema}, this program reads {SCHEMA}: update the worker"
+            )
             raise ValueError(message)
         user = cls.__new__(cls)
         user.name = name

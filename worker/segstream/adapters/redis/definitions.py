@@ -52,7 +52,7 @@ class RedisDefinitions:
         """Release the connections to a cluster's nodes; the client stays open."""
         await self._nodes.close()
 
-    async def _add(  # noqa: PLR0917 - the fields of DefinitionsVersion, in order
+    async def _add(
         self, mode: str, text: str, content_hash: str, effective_at: int, author: str, note: str, at: int
     ) -> int:
         row = orjson.dumps((text, content_hash, effective_at, author, note, at))

@@ -49,7 +49,7 @@ def amount(value: Value) -> int | None:
     """
     kind = type(value)
     if (kind is float or kind is int) and -LARGEST <= value <= LARGEST:  # type: ignore[operator]  # a number here
-        return round(value * PER_UNIT)  # type: ignore[operator]  # a number here
+        return round(value * PER_UNIT)  # type: ignore[operator,arg-type]  # a number here
     return None
 
 

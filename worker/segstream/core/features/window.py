@@ -104,11 +104,12 @@ class Window(Accumulator):
 
     def add(self, state: Windowed, at: int, value: Value, tie: str) -> Windowed:  # noqa: ARG002
         """Put the amount into the bucket of its timestamp, late or not."""
-        brought: int | None = 1
+        brought = 1
         if self.summing:
-            brought = amount(value)
-            if brought is None:
+            told = amount(value)
+            if told is None:
                 return state
+            brought = told
         elif self.of and value is None:
             return state
         total, leaves, buckets = state
