@@ -112,5 +112,7 @@ def orders(
         user = f"{prefix}{draw.randrange(users):04d}"
         late = draw.randrange(20 * 24 * HOUR) if draw.random() < 0.05 else 0
         at = format_time(begin + number * HOUR - late + draw.randrange(HOUR))
-        found.append((user, track(user, at, f"{prefix}-{number}", revenue=round(draw.expovariate(1 / 35), 2))))
+        found.append(
+            (user, track(user, at, f"{prefix}-{number}", revenue=round(draw.expovariate(1 / 35), 2)))
+        )
     return found

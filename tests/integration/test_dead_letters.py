@@ -69,8 +69,9 @@ async def test_every_bad_record_goes_out_with_its_reason_and_good_ones_before_an
     """One record for each reason there is, between good ones: told as they were, where they were, in order."""
     (events,) = await deployments.inputs("events", partitions=2)
     scene = await deployments.scene("shop", [events], 2)
-    here, elsewhere = next(f"a{n}" for n in range(99) if not place(f"a{n}")), next(
-        f"b{n}" for n in range(99) if place(f"b{n}")
+    here, elsewhere = (
+        next(f"a{n}" for n in range(99) if not place(f"a{n}")),
+        next(f"b{n}" for n in range(99) if place(f"b{n}")),
     )
     bad = bad_records(here, elsewhere)
     assert [each.reason for each in bad] == list(RejectionReason)
@@ -84,7 +85,9 @@ async def test_every_bad_record_goes_out_with_its_reason_and_good_ones_before_an
             events, each.value, key=b"some key", partition=0, headers=list(each.headers)
         )
         sent.append((each, record.offset))
-    await producer.send_and_wait(events, track(here, LONG_AGO, "last", revenue=1), key=here.encode(), partition=0)
+    await producer.send_and_wait(
+        events, track(here, LONG_AGO, "last", revenue=1), key=here.encode(), partition=0
+    )
     await producer.stop()
     with Worker(scene.environment(deployments.file("shop.yaml", DEFINITIONS))) as worker:
         await applied(scene, [worker], 60)
@@ -94,7 +97,12 @@ async def test_every_bad_record_goes_out_with_its_reason_and_good_ones_before_an
     for (each, offset), record in zip(sent, letters, strict=True):
         letter = orjson.loads(record.value)
         assert record.key == b"some key"
-        assert (letter["reason"], letter["topic"], letter["partition"], letter["offset"]) == (each.reason, events, 0, offset)
+        assert (letter["reason"], letter["topic"], letter["partition"], letter["offset"]) == (
+            each.reason,
+            events,
+            0,
+            offset,
+        )
         assert letter["value"] == (None if each.value is None else base64.b64encode(each.value).decode())
         assert base64.b64decode(letter["key"]) == b"some key"
         assert [(name, base64.b64decode(value)) for name, value in letter["headers"]] == list(each.headers)

@@ -31,7 +31,10 @@ async def check_same(scene: Scene, undisturbed: Scene) -> None:
     await check_everywhere(scene, told)
     # Only `v` counts batches.
     answers = [
-        {user: {name: value for name, value in answer.items() if name != "v"} for user, answer in hashes.items()}
+        {
+            user: {name: value for name, value in answer.items() if name != "v"}
+            for user, answer in hashes.items()
+        }
         for hashes in (await hashes_of(scene), await hashes_of(undisturbed))
     ]
     assert answers[0] == answers[1]
@@ -47,7 +50,9 @@ async def until_logged(worker: Worker, text: str, count: int = 1) -> None:
 
 
 @pytest.mark.faults
-async def test_a_rolling_restart_that_adds_a_topic_tells_what_one_worker_tells(deployments: Deployments) -> None:
+async def test_a_rolling_restart_that_adds_a_topic_tells_what_one_worker_tells(
+    deployments: Deployments,
+) -> None:
     """Three workers, of which some read one topic and some two, share four partitions under load."""
     shop, crm = await deployments.inputs("shop", "crm", partitions=4)
     one = await deployments.scene("one", [shop, crm], 4)

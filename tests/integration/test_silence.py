@@ -99,7 +99,9 @@ class Visits:
                 # A third comes all the time, the others now and then.
                 user = f"v{self._draw.randrange(USERS) if self._draw.random() < 0.5 else self._draw.randrange(USERS // 3)}"
                 # Most tell of what has just happened, some of a while ago.
-                at = time.time_ns() // 1_000_000 - (self._draw.randrange(4000) if self._draw.random() < 0.1 else 0)
+                at = time.time_ns() // 1_000_000 - (
+                    self._draw.randrange(4000) if self._draw.random() < 0.1 else 0
+                )
                 self.count += 1
                 self._visits[user] = self._visits.get(user, 0) + 1
                 portion.append((user, track(user, format_time(at), self.count, "Visit")))

@@ -9,8 +9,9 @@ if TYPE_CHECKING:
     from segstream.core.user import User
 
 BASE_BYTES: Final = 1_200
-PER_BYTE: Final = 6
-"""A decoded user takes about 1.2 kB and six times its encoded length (measured with ``tracemalloc``, see tests)."""
+PER_BYTE: Final = 10
+"""A decoded user takes at most 1.2 kB and ten times its encoded length, as a test measures: small integers, which
+windows are full of, take one byte in msgpack and 32 in memory."""
 
 
 class UserCache:
@@ -24,7 +25,7 @@ class UserCache:
     Examples
     --------
     >>> from segstream.core.user import User
-    >>> cache = UserCache(capacity=10_000)
+    >>> cache = UserCache(capacity=15_000)
     >>> for name in "abc":
     ...     cache.put(User(name, (), 1, 1), 500)
     >>> sorted(cache.users)

@@ -9,7 +9,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from segstream.core.events import Event, Rejected, decode
+from segstream.core.time import NEVER
 from segstream_schemas import RejectionReason
+from segstream_schemas.times import LATEST
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -102,7 +104,7 @@ def read(records: Sequence[Record], applied: Mapping[str, int], clock: int, how:
             continue
         event = decode(record, max_clock_skew=skew)
         if not replay:
-            clock = max(clock, record.timestamp)
+            clock = max(clock, min(record.timestamp, LATEST))
         elif type(event) is Event:
             clock = max(clock, event.at)
         if clock >= adoption:
@@ -114,5 +116,6 @@ def read(records: Sequence[Record], applied: Mapping[str, int], clock: int, how:
 def _control(record: Record) -> int | Rejected | None:
     for name, value in record.headers:
         if name == CLOCK_HEADER:
-            return int(value) if value and value.isdigit() and len(value) < 16 else _BAD_CLOCK  # noqa: PLR2004
+            moment = int(value) if value and value.isdigit() and len(value) <= len(str(LATEST)) else NEVER
+            return moment if moment <= LATEST else _BAD_CLOCK
     return None

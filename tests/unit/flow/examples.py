@@ -128,7 +128,7 @@ class Writer:
             "flow": f"op: rate, of: properties.q, half_life: {self.length(8)}, per: {life}ms, expose: true",
         }
 
-    def atom(self) -> str:
+    def atom(self) -> str:  # noqa: C901, PLR0911, PLR0912 - one per shape
         """Return one comparison."""
         draw = self.draw
         match draw(st.integers(0, 19)):

@@ -272,7 +272,7 @@ class Person:
         was = truth(start)
         if end <= start or truth(end) == was:
             return None
-        return start + bisect_right(range(start, end + 1), False, key=lambda at: truth(at) != was)
+        return start + bisect_right(range(start, end + 1), 0, key=lambda at: int(truth(at) != was))
 
 
 class Plain:

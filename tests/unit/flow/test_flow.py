@@ -8,10 +8,11 @@ import orjson
 import pytest
 
 from segstream.core.clusters import Snapshot
-from segstream.core.time import DAY, format_time, parse_time
+from segstream.core.time import DAY, NEVER, format_time, parse_time
 from segstream.errors import Fenced
 from segstream_schemas import Change
 from segstream_schemas.changes import change_id
+from segstream_schemas.times import LATEST
 from tests.unit.flow.worlds import (
     START,
     Crash,
@@ -212,18 +213,17 @@ async def test_a_late_event_is_not_decided_before_the_last_decision() -> None:
 async def test_looking_in_vain_changes_no_result() -> None:
     """A wake-up that finds nothing changed is counted, and a late event is decided as if it had not been."""
     text = (
-        "version: 1\nfeatures: {a: {op: count, event: A, window: 20ms, resolution: 10ms}, b: {op: count, event: B}}\n"
-        "segments: {busy: {when: 'b >= 1 and a + a >= 0'}, few: {when: 'a == 2 or b > 5'}}\n"
+        "version: 1\nfeatures: {a: {op: last_time, event: A}, b: {op: count, event: B}}\n"
+        "segments: {nobody: {when: since(a) < 5ms, leave_when: since(a) < 20ms}, busy: {when: b >= 1}}\n"
     )
     world = World([(0, text)])
     flow = await world.owner()
     await feed(flow, [record(0, START, track("u1", "A", START))])
     flow.partition.advance_clock(START + 100)
     await flow.drain()
+    assert (flow.partition.counts.wake_ups, flow.partition.counts.idle_wake_ups) == (1, 1)
     await feed(flow, [record(1, START + 100, track("u1", "B", START + 3))])
     await finish(flow, None)
-    counts = flow.partition.counts
-    assert counts.wake_ups == counts.idle_wake_ups
     assert [(change["segment"], change["at"]) for change in world.changes()] == [
         ("busy", format_time(START + 3))
     ]
@@ -237,6 +237,22 @@ async def test_events_of_one_moment_come_before_timers() -> None:
         records = [record(offset, START, order("u1", START)) for offset in range(2)]
         await play_at_once(world, [*records, record(2, at, order("u1", at))], at + 1)
         assert [change["segment"] for change in world.changes()] == moves
+
+
+async def test_a_timer_that_follows_another_does_not_overtake_an_event_of_its_moment() -> None:
+    """Two timers lie before an event, or one and one at its very moment: that one is for the event to decide."""
+    text = (
+        "version: 1\nfeatures: {t: {op: last_time}}\n"
+        "segments: {quiet: {when: since(t) >= 10ms}, silent: {when: since(t) >= 20ms}}\n"
+    )
+    for at, segments in ((20, ["quiet", "quiet"]), (21, ["quiet", "silent", "quiet", "silent"])):
+        world = World([(0, text)])
+        records = [
+            record(offset, START + moment, track("u1", "A", START + moment))
+            for offset, moment in enumerate((0, at))
+        ]
+        await play_at_once(world, records, None)
+        assert [change["segment"] for change in world.changes()] == segments
 
 
 async def test_new_definitions_come_into_force_in_the_middle_of_a_batch() -> None:
@@ -352,6 +368,17 @@ async def test_after_redis_forgot_everybody_is_restated_under_a_new_incarnation(
         assert world.read_model.answer(user)["v"].startswith(f"{again[0]['incarnation']}:")
 
 
+async def test_the_end_of_the_calendar_stops_no_partition() -> None:
+    """A moment after year 9999 cannot be written: such an end is not told, and such a clock is cut."""
+    world = World([(0, SHOP)])
+    late = LATEST - DAY
+    records = [record(0, late, order("u1", late)), record(1, 1 << 62, order("u1", late + 1))]
+    flow = await play_at_once(world, records, None)
+    assert world.changes()[0]["expires_at"] is None
+    assert flow.partition.meta.clock == LATEST
+    assert world.users()["u1"].due == NEVER
+
+
 async def test_a_fenced_owner_publishes_and_shows_nothing() -> None:
     """An owner that wakes late finds both ways out closed."""
     world = World([(0, BUYERS)])
@@ -410,7 +437,7 @@ async def test_what_anybody_would_enter_still_has_a_reason() -> None:
 
 
 async def test_two_events_of_one_moment_are_told_apart_in_the_reasons() -> None:
-    """ "Before" the second is after the first: nothing is told to have been ordered in the future."""
+    """The moment before the second is after the first: nothing is told to have been ordered in the future."""
     world = World(
         [
             (

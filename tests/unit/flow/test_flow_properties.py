@@ -24,7 +24,7 @@ from tests.unit.flow.worlds import World, clock_record, play_at_once, play_at_ra
 Play: TypeAlias = Callable[..., Awaitable[Flow]]
 
 LONG = "SEGSTREAM_FLOW_EXAMPLES" in os.environ
-EXAMPLES = int(os.environ.get("SEGSTREAM_FLOW_EXAMPLES", "50"))
+EXAMPLES = int(os.environ.get("SEGSTREAM_FLOW_EXAMPLES", "80"))
 """Examples per run, a fifth of a second each; 5000 make a long run. A failure prints what reproduces it."""
 
 PHASES = [phase for phase in Phase if LONG or phase not in {Phase.shrink, Phase.explain}]

@@ -116,7 +116,7 @@ def moves(item: FeatureDefinition) -> bool:
     return item.window is not None or item.op == "rate"
 
 
-def value_of(item: FeatureDefinition, events: Sequence[Happening], at: Moment) -> Any:
+def value_of(item: FeatureDefinition, events: Sequence[Happening], at: Moment) -> Any:  # noqa: C901, PLR0911 - one per op
     """Return what a feature is at a moment, from all events that count for it."""
     chosen = [event for event in events if selected(item, event)]
     if moves(item):
@@ -170,7 +170,7 @@ def trait_of(name: str, kind: str, events: Sequence[Happening]) -> Any:
 # ----------------------------------------------------------------------------------------------- conditions
 
 
-def evaluate(tree: Syntax | Token, read: Callable[[str], Any], at: Moment) -> Any:
+def evaluate(tree: Syntax | Token, read: Callable[[str], Any], at: Moment) -> Any:  # noqa: C901, PLR0911, PLR0912 - one per rule
     """Return the value of a condition or a part of one; None is unknown."""
     assert isinstance(tree, Tree)
     parts: list[Any] = tree.children

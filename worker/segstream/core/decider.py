@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from segstream_schemas.times import LATEST
+
 from segstream.core.changes import change_document, dwell_over, inputs_of, reasons_for
 from segstream.core.segments import Choice
 from segstream.core.time import NEVER
@@ -153,7 +155,7 @@ class Decider:
         if self.discovered or user.assigned:
             self.assign(user, before, at, cause, changes)
         # A moment not after this one would wake the user for ever; conditions promise later ones.
-        user.due = max(due, at + 1)
+        user.due = max(due, at + 1) if due <= LATEST else NEVER
         user.decided_at = at
 
     def _move(
@@ -213,13 +215,14 @@ class Decider:
                     "inputs": inputs_of(model.inputs, before, user.features, _moments(user, at)),
                 }
             ]
-            previous = None
+            previous, moment = None, at
             if current is not None:
-                previous = f"{model.name}.{current[0]}"
+                # A new snapshot may have moved the user after what rules decide now: nobody leaves before entering.
+                previous, moment = f"{model.name}.{current[0]}", max(at, current[1])
                 self._drop_assigned(user, model.name, at, cause, reasons, changes)
-            user.assigned = {**user.assigned, model.name: (cluster, at)}
+            user.assigned = {**user.assigned, model.name: (cluster, moment)}
             segment = f"{model.name}.{cluster}"
-            self._tell(user, "entered", segment, model.name, previous, (at, NEVER), cause, reasons, changes)
+            self._tell(user, "entered", segment, model.name, previous, (moment, NEVER), cause, reasons, changes)
 
     def _drop_assigned(
         self,
@@ -231,7 +234,8 @@ class Decider:
         changes: list[Document],
     ) -> None:
         """Leave the discovered segment of ``model``."""
-        cluster, _ = user.assigned[model]
+        cluster, since = user.assigned[model]
+        at = max(at, since)
         user.assigned = {name: stay for name, stay in user.assigned.items() if name != model}
         self._tell(user, "exited", f"{model}.{cluster}", model, None, (at, NEVER), cause, reasons, changes)
 

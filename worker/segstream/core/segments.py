@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from segstream_schemas.times import LATEST
+
 from segstream.core.time import NEVER
 
 if TYPE_CHECKING:
@@ -101,10 +103,10 @@ class Choice:
                 return NEVER
             stays, _ = self._stays[current](states, at)
             if not stays:
-                return at
+                return at if at <= LATEST else NEVER
             target, until = self.judge(current, states, at)
             if target != current:
-                return at
+                return at if at <= LATEST else NEVER
             at = until
         return NEVER
 

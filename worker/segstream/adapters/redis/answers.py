@@ -19,7 +19,7 @@ def _models(versions: tuple[tuple[str, int], ...]) -> bytes:
     return orjson.dumps(dict(versions))
 
 
-def fields(view: View) -> list[bytes | str | int]:
+def fields(view: View) -> list[bytes | str]:
     """Return names and values of the hash, in turn.
 
     Examples
@@ -37,9 +37,9 @@ def fields(view: View) -> list[bytes | str | int]:
     s:at_risk {"since":"1997-06-11T00:00:00.001Z","expires_at":null}
     f:orders b'2'
     """
-    found: list[bytes | str | int] = [
-        *("v", f"{view.incarnation}:{view.partition_sequence}", "sequence", view.sequence),
-        *("as_of", format_time(view.at), "definitions_version", view.definitions_version),
+    found: list[bytes | str] = [
+        *("v", f"{view.incarnation}:{view.partition_sequence}", "sequence", str(view.sequence)),
+        *("as_of", format_time(view.at), "definitions_version", str(view.definitions_version)),
         *("model_version", _models(tuple(view.model_version.items()))),
     ]
     for name, (since, until) in view.segments.items():

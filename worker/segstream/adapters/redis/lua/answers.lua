@@ -1,10 +1,8 @@
 -- Write users' answers, each unless a later one is there.
 -- KEYS: the users' hashes.
--- ARGV: per user incarnation, partition sequence, lifetime in ms (0: no end), number of fields and values, these.
-local position = 0
-for _, key in ipairs(KEYS) do
-    local incarnation, sequence = tonumber(ARGV[position + 1]), tonumber(ARGV[position + 2])
-    local first, last = position + 5, position + 4 + tonumber(ARGV[position + 4])
+-- ARGV: per user, as msgpack: incarnation, partition sequence, lifetime in ms (0: no end), fields and values in turn.
+for number, key in ipairs(KEYS) do
+    local incarnation, sequence, lifetime, words = unpack(cmsgpack.unpack(ARGV[number]))
     local there = redis.call('HGET', key, 'v')
     local later = false
     if there then
@@ -14,9 +12,8 @@ for _, key in ipairs(KEYS) do
     end
     if not later then
         redis.call('DEL', key)
-        redis.call('HSET', key, unpack(ARGV, first, last))
-        if ARGV[position + 3] ~= '0' then redis.call('PEXPIRE', key, ARGV[position + 3]) end
+        redis.call('HSET', key, unpack(words))
+        if lifetime > 0 then redis.call('PEXPIRE', key, lifetime) end
     end
-    position = last
 end
 return {'ok'}

@@ -1,0 +1,48 @@
+"""The inbox of a partition number."""
+
+from __future__ import annotations
+
+from segstream.core.events import LogRecord
+from segstream.inbox import Inbox
+
+
+def record(topic: str, offset: int, arrival: int) -> LogRecord:
+    return LogRecord(topic, 0, offset, arrival, None, None)
+
+
+def test_records_of_two_topics_come_out_by_arrival() -> None:
+    """While records wait they are merged by arrival, each topic in log order."""
+    inbox = Inbox(["orders", "crm"])
+    inbox.add("orders", [record("orders", 0, 10), record("orders", 1, 30)], fetched_all=True)
+    inbox.add("crm", [record("crm", 0, 20), record("crm", 1, 40)], fetched_all=True)
+    assert [(r.topic, r.offset) for r in inbox.take(3)] == [("orders", 0), ("crm", 0), ("orders", 1)]
+    assert [(r.topic, r.offset) for r in inbox.take(3)] == [("crm", 1)]
+
+
+def test_a_topic_with_more_to_fetch_holds_the_others_back() -> None:
+    """Nothing overtakes a record that has arrived and is not fetched yet."""
+    inbox = Inbox(["orders", "crm"])
+    inbox.add("orders", [record("orders", 0, 10)], fetched_all=True)
+    inbox.add("crm", [record("crm", 0, 5)], fetched_all=False)
+    assert [r.topic for r in inbox.take(10)] == ["crm"], "crm may have another from before 10"
+    inbox.add("crm", [], fetched_all=True)
+    assert [r.topic for r in inbox.take(10)] == ["orders"]
+
+
+def test_what_is_put_back_comes_first_again() -> None:
+    """A batch that was cut short goes on where it stopped."""
+    inbox = Inbox(["orders"])
+    inbox.add("orders", [record("orders", offset, offset) for offset in range(5)], fetched_all=True)
+    taken = inbox.take(3)
+    inbox.put_back(taken[1:])
+    assert [r.offset for r in inbox.take(10)] == [1, 2, 3, 4]
+    assert len(inbox) == 0
+
+
+def test_after_clearing_nothing_counts_as_fetched() -> None:
+    """A partition that starts over waits for what is fetched anew."""
+    inbox = Inbox(["orders", "crm"])
+    inbox.add("orders", [record("orders", 0, 10)], fetched_all=True)
+    inbox.clear()
+    inbox.add("crm", [record("crm", 0, 5)], fetched_all=True)
+    assert inbox.take(10) == []
