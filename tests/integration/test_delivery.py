@@ -8,7 +8,9 @@ import time
 from contextlib import ExitStack
 
 import pytest
+from redis.asyncio import Redis
 
+from segstream.runner import Pace
 from tests.checker import assert_same, check_everywhere, hashes_of, stories
 from tests.deployments import SHOP, Deployments, orders
 from tests.workers import Scene, Worker, applied, send
@@ -47,6 +49,19 @@ async def until_logged(worker: Worker, text: str, count: int = 1) -> None:
         assert worker.running, worker.log[-3000:]
         assert time.monotonic() < deadline, f"not logged {count} times: {text}\n{worker.log[-3000:]}"
         await asyncio.sleep(0.05)
+
+
+async def until_behind(scene: Scene, entries: int) -> None:
+    """Wait until every partition's outbox holds so many entries."""
+    client = Redis.from_url(scene.redis)
+    boxes = [f"{scene.prefix}state:{{{number}}}:outbox" for number in range(scene.partitions)]
+    deadline = time.monotonic() + PATIENCE
+    try:
+        while min([await client.xlen(box) for box in boxes]) < entries:
+            assert time.monotonic() < deadline
+            await asyncio.sleep(0.01)
+    finally:
+        await client.aclose()
 
 
 @pytest.mark.faults
@@ -121,12 +136,14 @@ async def test_a_worker_frozen_past_its_session_tells_nothing_when_it_wakes(depl
     definitions = deployments.file("shop.yaml", SHOP)
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")  # noqa: T201 - shown when the test fails
-    environment = frozen.environment(definitions, session_timeout=SESSION, **SLOWLY)
+    environment = frozen.environment(definitions, session_timeout=SESSION)
     with Worker(calm.environment(definitions)) as undisturbed, ExitStack() as stack:
-        first = stack.enter_context(Worker(environment))
+        # It tells rarely, so that there is much decided and not told: the first thing it will want to do awake.
+        slow = {"SEGSTREAM_BATCH": "20", "SEGSTREAM_PUBLISH_INTERVAL": "1s"}
+        first = stack.enter_context(Worker(environment | slow))
         await until_logged(first, '"owns"', 2)
         await send(frozen, orders(6000, seed=seed))
-        await applied(frozen, [first], PATIENCE, share=0.2)
+        await until_behind(frozen, Pace().backlog)
         first.child.freeze()
         with pytest.raises(AssertionError):  # it has work in hand
             await applied(frozen, [], 0)
@@ -135,7 +152,7 @@ async def test_a_worker_frozen_past_its_session_tells_nothing_when_it_wakes(depl
         first.child.thaw()
         await until_logged(first, '"assigned"', 2)
         assert await asyncio.to_thread(second.stop) == 0
-        await send(frozen, orders(2000, seed=seed + 1, first=6000))
+        await send(frozen, orders(500, seed=seed + 1, first=6000))
         await applied(frozen, [first], PATIENCE)
         assert await asyncio.to_thread(first.stop) == 0
         await applied(calm, [undisturbed], PATIENCE)

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections import defaultdict
 from datetime import date, timedelta
 
+from aiokafka import TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
 from segstream.demo.purchases import END, load_purchases, read_purchases
 from tests.checker import check_everywhere, stories
 from tests.deployments import Deployments
-from tests.workers import Worker, applied, read_all, send
+from tests.workers import Scene, Worker, applied, ends, read_all, send
 
 DEFINITIONS = """
 version: 1
@@ -51,6 +54,18 @@ async def test_a_replay_of_all_purchases_equals_a_recount_of_the_file(deployment
     members = await check_everywhere(scene, await stories(scene))
     assert members == recount()
     assert not any(await read_all(scene, scene.topic("dead_letters")))
+    assert await acknowledged(scene) == await ends(scene, [events])  # so lag monitors see that all is done
+
+
+async def acknowledged(scene: Scene) -> dict[TopicPartition, int]:
+    """Return the group's committed offsets."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=scene.kafka)
+    await admin.start()
+    try:
+        found = await admin.list_consumer_group_offsets(f"{scene.prefix}group")
+        return {there: offset.offset for there, offset in found.items()}
+    finally:
+        await admin.close()
 
 
 def recount() -> dict[str, set[str]]:

@@ -27,7 +27,11 @@ def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytes
         ("SEGSTREAM_TIMER_GRACE", "2 hours", "SEGSTREAM_TIMER_GRACE"),
         ("SEGSTREAM_START_FROM", "yesterday", "SEGSTREAM_START_FROM"),
         ("SEGSTREAM_KAFKKA", "one:9092", "there is no setting SEGSTREAM_KAFKKA"),
-        ("SEGSTREAM_SETTINGS", "/nowhere.toml", "SEGSTREAM_SETTINGS names /nowhere.toml, which is not a file"),
+        (
+            "SEGSTREAM_SETTINGS",
+            "/nowhere.toml",
+            "SEGSTREAM_SETTINGS names /nowhere.toml, which is not a file",
+        ),
     ],
 )
 def test_a_wrong_setting_is_named(name: str, value: str, said: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,61 +1,57 @@
-"""Users kept in memory, bounded; the least recently used go first."""
+"""Users' states kept in memory, bounded; the least recently used go first."""
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
-if TYPE_CHECKING:
-    from segstream.core.user import User
-
-BASE_BYTES: Final = 1_200
-PER_BYTE: Final = 10
-"""A decoded user takes at most 1.2 kB and ten times its encoded length, as a test measures: small integers, which
-windows are full of, take one byte in msgpack and 32 in memory."""
+OVERHEAD: Final = 220
+"""Bytes a user takes besides its id and its state: two strings' headers and an entry of the table (see tests)."""
 
 
 class UserCache:
-    """Users of one partition by id.
+    """Encoded states of one partition's users by id, as they were last committed.
+
+    They are kept encoded: that takes a tenth of the memory of the objects, nothing that Python's garbage collector
+    would look through again and again, and reading one anew costs less than finding its forty objects in a memory
+    far larger than the processor's caches. And what has not been committed can never be taken for what has.
 
     Parameters
     ----------
     capacity : int
-        Most bytes to keep, estimated from the encoded size of each user.
+        Most bytes to keep.
 
     Examples
     --------
-    >>> from segstream.core.user import User
-    >>> cache = UserCache(capacity=15_000)
+    >>> cache = UserCache(capacity=2_000)
     >>> for name in "abc":
-    ...     cache.put(User(name, (), 1, 1), 500)
-    >>> sorted(cache.users)
+    ...     cache.put(name, bytes(500))
+    >>> list(cache.states)
     ['b', 'c']
     """
 
-    __slots__ = ("_sizes", "bytes", "capacity", "evicted", "users")
+    __slots__ = ("bytes", "capacity", "evicted", "states")
 
     def __init__(self, capacity: int) -> None:
         self.capacity = capacity
         self.bytes = 0
         self.evicted = 0
-        self.users: OrderedDict[str, User] = OrderedDict()
-        self._sizes: dict[str, int] = {}
+        self.states: OrderedDict[str, bytes] = OrderedDict()
 
-    def get(self, name: str) -> User | None:
-        """Return a user and mark it as used, or None."""
-        user = self.users.get(name)
-        if user is not None:
-            self.users.move_to_end(name)
-        return user
+    def get(self, name: str) -> bytes | None:
+        """Return a user's state and mark it as used, or None."""
+        state = self.states.get(name)
+        if state is not None:
+            self.states.move_to_end(name)
+        return state
 
-    def put(self, user: User, encoded: int) -> None:
-        """Keep a user whose encoded state has ``encoded`` bytes, letting others go if there is no room."""
-        size = BASE_BYTES + PER_BYTE * encoded
-        self.bytes += size - self._sizes.get(user.name, 0)
-        self._sizes[user.name] = size
-        self.users[user.name] = user
-        self.users.move_to_end(user.name)
-        while self.bytes > self.capacity and len(self.users) > 1:
-            name, _ = self.users.popitem(last=False)
-            self.bytes -= self._sizes.pop(name)
+    def put(self, name: str, state: bytes) -> None:
+        """Keep a user's state, letting others go if there is no room."""
+        before = self.states.get(name)
+        self.bytes += len(state) + (OVERHEAD + len(name) if before is None else -len(before))
+        self.states[name] = state
+        self.states.move_to_end(name)
+        while self.bytes > self.capacity and len(self.states) > 1:
+            gone, dropped = self.states.popitem(last=False)
+            self.bytes -= len(dropped) + OVERHEAD + len(gone)
             self.evicted += 1

@@ -171,12 +171,11 @@ class Partition:
 
     async def load(self, names: Iterable[str]) -> dict[str, User | None]:
         """Return users by name, None for those never seen; one round trip for all that are not cached."""
-        users = {name: self.cache.get(name) for name in names}
-        missing = [name for name, user in users.items() if user is None]
+        states = {name: self.cache.get(name) for name in names}
+        missing = [name for name, state in states.items() if state is None]
         if missing:
-            for name, data in zip(missing, await self.store.load(missing), strict=True):
-                users[name] = None if data is None else User.decode(name, data)
-        return users
+            states.update(zip(missing, await self.store.load(missing), strict=True))
+        return {name: None if state is None else User.decode(name, state) for name, state in states.items()}
 
     async def commit(self, outcome: Outcome, letters: Sequence[tuple[bytes, bytes]] = ()) -> None:
         """Commit what a batch led to, and hand it on to be published."""
@@ -202,8 +201,8 @@ class Partition:
         self._cleared = published
         self.applied = dict(meta.offsets)
         self.parcels.extend(parcels)
-        for name, touch in touched.items():
-            self.cache.put(touch.user, len(states[name]))
+        for name, state in states.items():
+            self.cache.put(name, state)
         self.samples.extend(outcome.samples)
         self._count(outcome, len(letters))
 

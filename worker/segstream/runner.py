@@ -33,7 +33,7 @@ class Pace:
     sweep_rate : float
         Users per second and partition that a sweep may bring up to date.
     backlog : int
-        Parcels committed and not yet published at which no more records are taken.
+        Parcels (up to 256 KiB each) committed and not yet published at which no more records are taken.
     first_retry, last_retry : float
         Seconds before the first new attempt after a loss, and the most they grow to by doubling.
     """
@@ -41,7 +41,7 @@ class Pace:
     batch: int = 1_000
     publish_interval: float = 0.05
     sweep_rate: float = 5_000.0
-    backlog: int = 64
+    backlog: int = 16
     first_retry: float = 0.2
     last_retry: float = 10.0
 

@@ -176,6 +176,14 @@ def test_the_settings_are_listed_without_secrets(
     assert "secret" not in shown
 
 
+def test_the_settings_come_as_the_table_of_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
+    """Defaults as they are written, not as they are kept; nothing of this machine."""
+    assert main(["settings", "--markdown"]) == 0
+    rows = capsys.readouterr().out.splitlines()
+    assert any(row.startswith("| `SEGSTREAM_SESSION_TIMEOUT` | `10s` | duration, from 1s | ") for row in rows)
+    assert main(["settings", "--markdown", "--json"]) == 2
+
+
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:
     """For people, and as JSON."""
     assert main(["version"]) == 0

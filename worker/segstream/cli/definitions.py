@@ -137,8 +137,8 @@ async def _append(
 ) -> tuple[DefinitionsVersion, bool]:
     """Append a version; return the latest, and whether it is a new one."""
     # redis-py takes a fifth of a second to import, which checking a file need not.
-    from segstream.adapters.redis.connection import connect
-    from segstream.adapters.redis.definitions import RedisDefinitions
+    from segstream.adapters.redis.connection import connect  # noqa: PLC0415
+    from segstream.adapters.redis.definitions import RedisDefinitions  # noqa: PLC0415
 
     client = connect(settings.redis.get_secret_value(), cluster=settings.redis_cluster)
     log = RedisDefinitions(client, settings.redis_prefix)

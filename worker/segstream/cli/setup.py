@@ -109,11 +109,7 @@ def _allowed(field: FieldInfo) -> str:
     if "Literal" in written:
         return ", ".join(f"`{value}`" for value in get_args(field.annotation))
     duration = _is_duration(field)
-    kind = (
-        "duration"
-        if duration
-        else next((words for name, words in _KINDS if name in written), "text")
-    )
+    kind = "duration" if duration else next((words for name, words in _KINDS if name in written), "text")
     show = format_duration if duration else "{:,}".format
     least = [show(int(str(part.ge))) for part in field.metadata if isinstance(part, Ge) and part.ge != 0]
     most = [show(int(str(part.le))) for part in field.metadata if isinstance(part, Le)]

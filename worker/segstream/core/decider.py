@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from segstream_schemas.times import LATEST
-
 from segstream.core.changes import change_document, dwell_over, inputs_of, reasons_for
 from segstream.core.segments import Choice
 from segstream.core.time import NEVER
 from segstream.core.types import Motion
+from segstream_schemas.times import LATEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -222,7 +221,9 @@ class Decider:
                 self._drop_assigned(user, model.name, at, cause, reasons, changes)
             user.assigned = {**user.assigned, model.name: (cluster, moment)}
             segment = f"{model.name}.{cluster}"
-            self._tell(user, "entered", segment, model.name, previous, (moment, NEVER), cause, reasons, changes)
+            self._tell(
+                user, "entered", segment, model.name, previous, (moment, NEVER), cause, reasons, changes
+            )
 
     def _drop_assigned(
         self,

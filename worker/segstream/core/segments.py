@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from segstream_schemas.times import LATEST
-
 from segstream.core.time import NEVER
+from segstream_schemas.times import LATEST
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Container, Sequence

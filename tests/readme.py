@@ -1,0 +1,148 @@
+"""The parts of README.md that follow from the code. ``python -m tests.readme`` brings them up to date.
+
+========================================  =====================================================================
+``<!-- settings: begin -->`` to ``end``   a table made here; so are ``features``, ``reasons`` and ``commands``
+``<!-- file: NAME -->``                   the next code block is a file of that name for the commands below it
+``<!-- output: COMMAND -->``              the next code block is what the command prints, beside those files
+``<!-- record: MODEL -->``                the next code block is a record of that model
+========================================  =====================================================================
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import io
+import os
+import re
+import shlex
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Final
+
+from typer.main import get_group
+
+from segstream.cli import main
+from segstream.cli.main_app import app
+from segstream.cli.setup import settings_table
+from segstream.core.features.registry import REGISTRY
+from segstream_schemas import RejectionReason
+
+ROOT: Final = Path(__file__).parents[1]
+README: Final = ROOT / "README.md"
+
+_MEANINGS: Final = {
+    "count": "how many; with `of`: only those that hold a value there",
+    "sum": "their numbers added up",
+    "mean": "the average of their numbers",
+    "min": "the least",
+    "max": "the greatest",
+    "first": "what the earliest told",
+    "last": "what the latest told",
+    "first_time": "when the earliest was",
+    "last_time": "when the latest was",
+    "rate": "how often lately, per unit of time",
+}
+_BLOCK: Final = r"<!-- {kind}: (?P<name>.+?) -->\n```\w*\n(?P<body>.*?)```\n"
+
+
+def settings() -> str:
+    """Return the table of settings, as `segstream settings --markdown` prints it."""
+    return settings_table()
+
+
+def features() -> str:
+    """Return the table of operations: what each keeps, needs and takes."""
+    rows = ["| op | keeps of the events selected | needs | takes |", "|---|---|---|---|"]
+    for op, operation in REGISTRY.items():
+        takes = [option for option in operation.takes if option != "kind"]
+        cells = (
+            _MEANINGS[op],
+            *(" ".join(f"`{name}`" for name in names) for names in (operation.needs, takes)),
+        )
+        rows.append(f"| `{op}` | {' | '.join(cells)} |")
+    return "\n".join(rows)
+
+
+def reasons() -> str:
+    """Return the table of reason codes, from the docstring of their enum."""
+    meanings: dict[str, str] = {}
+    code = ""
+    for line in (inspect.getdoc(RejectionReason) or "").splitlines():
+        found = re.match(r"``(\w+)``\s+(.*)", line)
+        if found:
+            code, meanings[found[1]] = found[1], found[2]
+        elif code and line.startswith(" " * 24):
+            meanings[code] += " " + line.strip()
+        else:
+            code = ""
+    rows = ["| code | the record |", "|---|---|"]
+    rows += [
+        f"| `{reason.value}` | {meanings[reason.value].replace('``', '`')} |" for reason in RejectionReason
+    ]
+    return "\n".join(rows)
+
+
+def commands() -> str:
+    """Return the table of commands, from their help."""
+    rows = ["| command | |", "|---|---|"]
+    for name, command in get_group(app).commands.items():
+        summary = (command.help or "").partition("\n\n")[0].replace("\n", " ")
+        rows.append(f"| `segstream {name}` | {summary} |")
+    return "\n".join(rows)
+
+
+TABLES: Final[dict[str, Callable[[], str]]] = {
+    "settings": settings,
+    "features": features,
+    "reasons": reasons,
+    "commands": commands,
+}
+
+
+def blocks(text: str, kind: str) -> Iterator[tuple[str, str]]:
+    """Yield name and content of the code blocks that are marked as of a kind."""
+    for found in re.finditer(_BLOCK.format(kind=kind), text, re.DOTALL):
+        yield found["name"], found["body"]
+
+
+def printed(command: str, files: dict[str, str]) -> str:
+    """Return what a command of ours prints, stdout and stderr, where these files are."""
+    program, *arguments = shlex.split(command)
+    if program != "segstream":
+        message = f"only segstream's commands are run, not {program}"
+        raise ValueError(message)
+    out = io.StringIO()
+    with (
+        tempfile.TemporaryDirectory() as directory,
+        contextlib.chdir(directory),
+        contextlib.redirect_stdout(out),
+        contextlib.redirect_stderr(out),
+    ):
+        for name, content in files.items():
+            Path(name).write_text(content, encoding="utf-8")
+        main(arguments)
+    return out.getvalue()
+
+
+def renewed(text: str) -> str:
+    """Return a README with all that follows from the code as it is now."""
+    for name, table in TABLES.items():
+        begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
+        before, _, rest = text.partition(begin)
+        text = f"{before}{begin}{table()}\n{end}{rest.partition(end)[2]}"
+    files = dict(blocks(text, "file"))
+
+    def run(found: re.Match[str]) -> str:
+        head = found[0][: found.start("body") - found.start()]
+        return f"{head}{printed(found['name'], files)}```\n"
+
+    return re.sub(_BLOCK.format(kind="output"), run, text, flags=re.DOTALL)
+
+
+if __name__ == "__main__":
+    os.environ["COLUMNS"] = "100"
+    README.write_text(renewed(README.read_text(encoding="utf-8")), encoding="utf-8")
+    sys.stdout.write("README.md is up to date\n")
