@@ -41,6 +41,15 @@ def test_a_wrong_setting_is_named(name: str, value: str, said: str, monkeypatch:
         load_settings()
 
 
+def test_a_file_that_is_not_toml_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The error says which file, and where in it."""
+    file = tmp_path / "segstream.toml"
+    file.write_text("kafka: one\n")
+    monkeypatch.setenv("SEGSTREAM_SETTINGS", str(file))
+    with pytest.raises(SettingsError, match=r"segstream\.toml is not TOML: .*line 1"):
+        load_settings()
+
+
 def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the settings as text nor an error repeats a password."""
     monkeypatch.setenv("SEGSTREAM_REDIS", "redis://someone:hunter2@one:6379/0")

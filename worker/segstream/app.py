@@ -232,4 +232,4 @@ def create_app(settings: Settings) -> App:
     """
     parts = Application(settings)
     trainer = Trainer(parts.models, parts.recipes, settings.model_samples, settings.model_interval, now)
-    return control_plane(settings, parts.make_service(), trainer)
+    return control_plane(settings, parts.kafka, parts.make_service(), trainer)

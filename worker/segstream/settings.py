@@ -7,6 +7,7 @@ names in lower case), else it has its default. Durations are written ``90s``, ``
 from __future__ import annotations
 
 import os
+import tomllib
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
 
@@ -176,6 +177,8 @@ def load_settings(**given: Any) -> Settings:
         raise SettingsError(f"there is no setting {unknown[0]}; `segstream settings` lists all")
     try:
         return Settings(**given)
+    except tomllib.TOMLDecodeError as error:
+        raise SettingsError(f"{PREFIX}SETTINGS: {path} is not TOML: {error}") from None
     except ValidationError as error:
         problems = [f"{PREFIX}{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
         raise SettingsError("; ".join(problems)) from None

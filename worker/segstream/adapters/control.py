@@ -10,6 +10,7 @@ import faust
 if TYPE_CHECKING:
     from faust.web import Request, Response, View
 
+    from segstream.adapters.kafka.client import KafkaSettings
     from segstream.adapters.service import SegmentationService
     from segstream.adapters.training import Trainer
     from segstream.settings import Settings
@@ -26,7 +27,9 @@ class _App(faust.App):
         return
 
 
-def control_plane(settings: Settings, service: SegmentationService, trainer: Trainer) -> faust.App:
+def control_plane(
+    settings: Settings, kafka: KafkaSettings, service: SegmentationService, trainer: Trainer
+) -> faust.App:
     """Return the Faust app that runs a worker.
 
     Its consumer group, ``<group>-control``, reads nothing but samples.
@@ -34,6 +37,8 @@ def control_plane(settings: Settings, service: SegmentationService, trainer: Tra
     Parameters
     ----------
     settings : Settings
+    kafka : KafkaSettings
+        How to connect.
     service : SegmentationService
         The hot path.
     trainer : Trainer
@@ -42,6 +47,7 @@ def control_plane(settings: Settings, service: SegmentationService, trainer: Tra
     app = _App(
         f"{settings.group}-control",
         broker=[f"aiokafka://{server.strip()}" for server in settings.kafka.split(",")],
+        broker_credentials=_credentials(kafka),
         store="memory://",
         autodiscover=False,
         topic_disable_leader=True,
@@ -80,10 +86,25 @@ def control_plane(settings: Settings, service: SegmentationService, trainer: Tra
 
     @app.page("/health/ready")
     async def ready(view: View, request: Request) -> Response:  # noqa: ARG001 - given by the web server
-        troubles = {
+        troubles = {} if service.joined else {"group": "not joined yet"}
+        troubles |= {
             str(number): runner.trouble for number, runner in service.runners.items() if runner.trouble
         }
         body = {"ready": not troubles, "partitions": sorted(service.runners), "troubles": troubles}
         return view.json(body, status=503 if troubles else 200)
 
     return app
+
+
+def _credentials(kafka: KafkaSettings) -> faust.SASLCredentials | faust.SSLCredentials | None:
+    """Return Faust's form of how to get in."""
+    arguments = kafka.kwargs("control")
+    context = arguments.get("ssl_context")
+    if kafka.security.startswith("SASL"):
+        return faust.SASLCredentials(
+            username=kafka.username,
+            password=kafka.password,
+            ssl_context=context,
+            mechanism=kafka.sasl_mechanism,
+        )
+    return None if context is None else faust.SSLCredentials(context)

@@ -111,6 +111,7 @@ class SegmentationService(faust.Service):
         self._fetching: set[TopicPartition] = set()
         self._acknowledged: dict[TopicPartition, int] = {}
         self.polled_at = time.monotonic()
+        self.joined = False
 
     async def on_start(self) -> None:
         """Check the servers and join the group."""
@@ -154,6 +155,7 @@ class SegmentationService(faust.Service):
 
     def assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Begin to take over the partition numbers given to this worker; fetch nothing until one is ready."""
+        self.joined = True
         hold(self._consumer, assigned)
         self._fetching.clear()
         self._acknowledged.clear()

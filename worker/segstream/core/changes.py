@@ -33,11 +33,11 @@ def shown(value: Value, kind: ValueKind) -> Value:
     >>> shown(5_184_000_001, ValueKind.DURATION)
     '60d1ms'
     """
-    if isinstance(value, int) and not isinstance(value, bool):
+    if isinstance(value, int | float) and not isinstance(value, bool):
         if kind is ValueKind.DURATION:
-            return format_duration(value)
+            return format_duration(int(value))
         if kind is ValueKind.TIME:
-            return format_time(value)
+            return format_time(int(value))
     return value
 
 

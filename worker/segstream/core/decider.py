@@ -196,16 +196,27 @@ class Decider:
         return until
 
     def assign(
-        self, user: User, before: Sequence[State] | None, at: int, cause: Document, changes: list[Document]
+        self,
+        user: User,
+        before: Sequence[State] | None,
+        at: int,
+        told: Document | None,
+        changes: list[Document],
     ) -> None:
-        """Bring the user's discovered segments up to date; the parameters are those of ``decide``."""
+        """Bring the user's discovered segments up to date.
+
+        The parameters are those of ``decide``, but without a cause (``told``) each model's new version is the cause.
+        """
+        models = self.basis.models
         for name in [name for name in user.assigned if name not in self._models]:
+            cause = told or {"type": "model", "version": models.get(name)}
             self._drop_assigned(user, name, at, cause, [], changes)
         for model, snapshot in self.discovered:
             cluster = snapshot.assign([item.read(user.features, at) for item in model.inputs])
             current = user.assigned.get(model.name)
             if current is not None and current[0] == cluster:
                 continue
+            cause = told or {"type": "model", "version": snapshot.number}
             reasons = [
                 {
                     "condition": f"nearest centre of {model.name} version {snapshot.number} is {cluster}",

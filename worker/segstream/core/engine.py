@@ -227,8 +227,7 @@ class Engine:
                 decider.decide(user, None, at, cause, outcome.changes)
             elif decider.basis.models != former.basis.models:
                 # Rules are left alone: when a snapshot comes is chance, and must not show in what they decide.
-                cause = {"type": "model", "version": decider.basis.models}
-                decider.assign(user, user.features, at, cause, outcome.changes)
+                decider.assign(user, user.features, at, None, outcome.changes)
             touched.note(at, decider, exposed=_exposed(decider) != _exposed(former))
             user.basis = number
 
