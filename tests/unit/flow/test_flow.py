@@ -326,7 +326,7 @@ async def test_a_new_snapshot_moves_everybody() -> None:
         ]
         assert told[2]["cause"] == {"type": "model", "version": 2}
         assert (told[2]["kind"], told[2]["previous"]) == ("discovered", "behaviour.c0")
-        assert told[2]["model_version"] == 2
+        assert told[2]["model_version"] == {"behaviour": 2}
     assert not await flow.adopt_models()
 
 
