@@ -16,7 +16,6 @@ from __future__ import annotations
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from segstream.core.engine import Outcome
 from segstream.core.events import Rejected, dead_letter, misplaced
 from segstream.core.time import NEVER
 from segstream.incoming import Reading, read
@@ -26,13 +25,17 @@ from segstream.ports import Told
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
+    from segstream.core.engine import Outcome
     from segstream.core.events import Event, Record
     from segstream.core.user import User
-    from segstream.partition import Partition
+    from segstream.partition import Draft, Partition
     from segstream.ports import Publisher, ReadModel
 
 SLICE: Final = 500
 """Users per slice of a wave of timers or of a sweep: some 50 ms of work between two batches of events."""
+
+PART: Final = 100
+"""Records decoded, applied and written down at a time: with all they touch they fit into a processor's caches."""
 
 MAX_KEY: Final = 512
 """Bytes of a bad record's key that its dead letter is keyed by: as long as an id may be. The letter has all of it."""
@@ -101,28 +104,42 @@ class Flow:
         moves a replay's clock: that has been done on return; call again with the rest.
         """
         partition, options = self.partition, self.partition.options
-        meta, engine, grace = partition.meta, partition.engine, options.timer_grace
+        meta, grace = partition.meta, options.timer_grace
         upcoming = partition.upcoming()
         adoption = NEVER if upcoming is None else upcoming.effective_at + grace
         how = Reading(options.replay, options.max_clock_skew, adoption)
-        incoming = read(records, meta.offsets, meta.clock, how)  # 1
-        if incoming.entries:
-            users = await partition.load(incoming.users())  # 2
-            outcome, letters = Outcome(), list[tuple[bytes, bytes]]()
+        draft, taken = partition.draft(), 0
+        for first in range(0, len(records), PART):
+            incoming = read(records[first : first + PART], meta.offsets, meta.clock, how)  # 1
+            users = await partition.load(incoming.users(), draft)  # 2
             for record, event, clock in incoming.entries:
                 meta.clock, meta.offsets[record.topic] = clock, record.offset
-                user = event if isinstance(event, Rejected) else self._user(event, users, outcome)
-                if isinstance(user, Rejected):
-                    letters.append(((record.key or b"")[:MAX_KEY], dead_letter(record, user)))
-                elif not isinstance(event, Rejected):
-                    engine.apply(user, event, record, clock - grace, outcome)  # 3, 4
-            await partition.commit(outcome, letters)  # 5
+                self._apply(record, event, users, clock - grace, draft)  # 3, 4
+            draft.write_down()
+            taken += incoming.taken
+            if incoming.interrupted:
+                break
+        if draft.outcome.touched or draft.letters:
+            await partition.commit(draft)  # 5
         if incoming.adopt_at is not None:
             await self.adopt_definitions(incoming.adopt_at)
         elif incoming.control is not None:
             await self._move_clock(*incoming.control)
-            return incoming.taken + 1
-        return incoming.taken
+            taken += 1
+        return taken
+
+    def _apply(
+        self, record: Record, event: Event | Rejected, users: dict[str, User | None], clock: int, draft: Draft
+    ) -> None:
+        wrong = event if isinstance(event, Rejected) else None
+        if not isinstance(event, Rejected):
+            user = self._user(event, users, draft.outcome)
+            if isinstance(user, Rejected):
+                wrong = user
+            else:
+                self.partition.engine.apply(user, event, record, clock, draft.outcome)
+        if wrong is not None:
+            draft.letters.append(((record.key or b"")[:MAX_KEY], dead_letter(record, wrong)))
 
     def _user(self, event: Event, users: dict[str, User | None], outcome: Outcome) -> User | Rejected:
         """Return the event's user, made if it is new; not if its records belong into another partition."""
@@ -163,12 +180,12 @@ class Flow:
         before = partition.settled() if before is None else before
         if partition.next_due >= before:
             return False
-        outcome = Outcome()
+        draft = partition.draft()
         due = await partition.store.due(before, SLICE)
-        for user in (await partition.load([name for name, _ in due])).values():
+        for user in (await partition.load([name for name, _ in due], draft)).values():
             if user is not None:
-                partition.engine.wake(user, before, outcome)
-        await partition.commit(outcome)
+                partition.engine.wake(user, before, draft.outcome)
+        await partition.commit(draft)
         return partition.next_due < before
 
     async def sweep(self) -> bool:
@@ -178,21 +195,21 @@ class Flow:
         if not number:
             return False
         names = await partition.store.users_after(last, SLICE)
-        outcome = Outcome()
-        for user in (await partition.load(names)).values():
+        draft = partition.draft()
+        for user in (await partition.load(names, draft)).values():
             if user is not None and user.basis != partition.bases[-1].number:
-                partition.engine.touch(user, outcome)
+                partition.engine.touch(user, draft.outcome)
         partition.meta.sweep = f"{number} {names[-1]}" if names else ""
         if not names:
             partition.forget_former_bases()
-        await partition.commit(outcome)
+        await partition.commit(draft)
         return bool(names)
 
     async def tidy(self) -> bool:
         """Clear the store's outbox of what is published, if no commit did since; return whether there was any."""
         if self.partition.tidy:
             return False
-        await self.partition.commit(Outcome())
+        await self.partition.commit(self.partition.draft())
         return True
 
     async def adopt_definitions(self, clock: int) -> bool:
@@ -235,4 +252,4 @@ class Flow:
         partition.advance_clock(clock)
         await self._drain_all(partition.settled() + 1)
         partition.meta.offsets[record.topic] = record.offset
-        await partition.commit(Outcome())
+        await partition.commit(partition.draft())

@@ -74,6 +74,11 @@ class Incoming(NamedTuple):
     adopt_at: int | None = None
     control: tuple[Record, int] | None = None
 
+    @property
+    def interrupted(self) -> bool:
+        """Whether something else must come before the next record."""
+        return self.adopt_at is not None or self.control is not None
+
     def users(self) -> set[str]:
         """Return the users that the events are of."""
         return {event.user for _, event, _ in self.entries if type(event) is Event}

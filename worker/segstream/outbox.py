@@ -6,7 +6,7 @@ and the views, from which the compacted topic's record and the read model are ma
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgpack
 import orjson
@@ -123,10 +123,9 @@ def memberships(view: View, at: int, definitions_version: int, model_version: di
 
 def pack(
     first: int,
-    changes: Iterable[dict[str, Any]],
+    changes: Iterable[tuple[bytes, bytes]],
     views: Iterable[View],
-    dead_letters: Sequence[tuple[bytes, bytes]],
-    processed_at: str,
+    dead_letters: Iterable[tuple[bytes, bytes]],
 ) -> list[Parcel]:
     """Divide what a batch tells into parcels of bounded size, numbered from ``first``.
 
@@ -137,14 +136,10 @@ def pack(
     ----------
     first : int
         Partition sequence of the first parcel.
-    changes : iterable of dict
-        Change documents, in order; ``processed_at`` is filled in.
+    changes, dead_letters : iterable of (bytes, bytes)
+        Key and value of each record, in order.
     views : iterable of View
         Of the users whose answer changed.
-    dead_letters : sequence of (bytes, bytes)
-        Key and value of each.
-    processed_at : str
-        RFC 3339.
     """
     parcels: list[Parcel] = []
     size = ENTRY_BYTES
@@ -157,10 +152,8 @@ def pack(
             size = length + RECORD_BYTES
         return parcels[-1]
 
-    for change in changes:
-        change["processed_at"] = processed_at
-        value = orjson.dumps(change)
-        room(len(value)).changes.append((change["user_id"].encode(), value))
+    for key, value in changes:
+        room(len(value)).changes.append((key, value))
     for view in views:
         room(VIEW_BYTES * (len(view.segments) + 1)).views.append(view)
     for key, value in dead_letters:

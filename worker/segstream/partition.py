@@ -6,6 +6,8 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import orjson
+
 from segstream.cache import UserCache
 from segstream.core.basis import Basis, dump_bases, load_bases
 from segstream.core.engine import Engine, Outcome
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
 
     from segstream.core.partitioning import Partitioner
     from segstream.library import Library, Version
-    from segstream.ports import StateStore, TakeOver
+    from segstream.ports import StateStore, TakeOver, View
 
 MOST_SAMPLES = 1_000
 """Feature vectors kept for the trainer; when it cannot be reached the oldest go (samples may be lost)."""
@@ -69,6 +71,55 @@ class Counts:
     idle_wake_ups: int = 0
     commits: int = 0
     transactions: int = 0
+
+
+class Draft:
+    """What a batch will commit, written down part by part.
+
+    What an event passes through is scattered over some kilobytes. Its results are written down while those are still
+    in the processor's caches, instead of coming back to all of them at the commit.
+
+    Parameters
+    ----------
+    sequence : int
+        Partition sequence of the batch's first outbox entry.
+    processed_at : str
+        RFC 3339.
+
+    Attributes
+    ----------
+    outcome : Outcome
+        Where the engine puts what changes.
+    letters, changes : list of (bytes, bytes)
+        Key and value of dead letters and changes, in order.
+    states : dict of str to bytes
+        Encoded states.
+    views : dict of str to View
+        The last answer of each user whose answer changed.
+    """
+
+    __slots__ = ("_processed_at", "_sequence", "changes", "letters", "outcome", "states", "views")
+
+    def __init__(self, sequence: int, processed_at: str) -> None:
+        self._sequence, self._processed_at = sequence, processed_at
+        self.outcome = Outcome()
+        self.letters: list[tuple[bytes, bytes]] = []
+        self.changes: list[tuple[bytes, bytes]] = []
+        self.states: dict[str, bytes] = {}
+        self.views: dict[str, View] = {}
+
+    def write_down(self) -> None:
+        """Encode what the engine has left since the last time."""
+        outcome = self.outcome
+        for change in outcome.changes:
+            change["processed_at"] = self._processed_at
+            self.changes.append((change["user_id"].encode(), orjson.dumps(change)))
+        outcome.changes.clear()
+        for name, touch in outcome.fresh.items():
+            self.states[name] = touch.user.encode()
+            if touch.told is not None:
+                self.views[name] = view_of(touch, self._sequence, *touch.told)
+        outcome.fresh.clear()
 
 
 class Partition:
@@ -158,7 +209,9 @@ class Partition:
         self.meta.sweep = f"{basis.number + 1} "
         self.meta.bases = dump_bases(self.bases)
         self._use_bases()
-        await self.commit(Outcome(), letters)
+        draft = self.draft()
+        draft.letters.extend(letters)
+        await self.commit(draft)
 
     def forget_former_bases(self) -> None:
         """Drop the bases that no user rests on any more."""
@@ -169,31 +222,44 @@ class Partition:
     def _use_bases(self) -> None:
         self.engine = Engine([self.library.decider(basis) for basis in self.bases], self.options.sample_every)
 
-    async def load(self, names: Iterable[str]) -> dict[str, User | None]:
-        """Return users by name, None for those never seen; one round trip for all that are not cached."""
-        states = {name: self.cache.get(name) for name in names}
+    def draft(self) -> Draft:
+        """Return an empty draft of the next commit."""
+        return Draft(self.meta.sequence + 1, format_time(self._now()))
+
+    async def load(self, names: Iterable[str], draft: Draft) -> dict[str, User | None]:
+        """Return users by name, None for those never seen; one round trip for all that are not cached.
+
+        Parameters
+        ----------
+        names : iterable of str
+        draft : Draft
+            Of the batch that they take part in: whoever it has touched is as it left them.
+        """
+        touched = draft.outcome.touched
+        users: dict[str, User | None] = {name: touched[name].user for name in names if name in touched}
+        states = {name: self.cache.get(name) for name in names if name not in users}
         missing = [name for name, state in states.items() if state is None]
         if missing:
             states.update(zip(missing, await self.store.load(missing), strict=True))
-        return {name: None if state is None else User.decode(name, state) for name, state in states.items()}
+        for name, state in states.items():
+            users[name] = None if state is None else User.decode(name, state)
+        return users
 
-    async def commit(self, outcome: Outcome, letters: Sequence[tuple[bytes, bytes]] = ()) -> None:
+    async def commit(self, draft: Draft) -> None:
         """Commit what a batch led to, and hand it on to be published."""
-        meta, published, touched = self.meta, self.published, outcome.touched
-        states = {name: touch.user.encode() for name, touch in touched.items()}
-        first = meta.sequence + 1
-        views = (view_of(touch, first, *touch.told) for touch in touched.values() if touch.told is not None)
-        parcels = pack(first, outcome.changes, views, letters, format_time(self._now()))
+        draft.write_down()
+        meta, published, touched = self.meta, self.published, draft.outcome.touched
+        parcels = pack(meta.sequence + 1, draft.changes, draft.views.values(), draft.letters)
         meta.sequence += len(parcels)
         meta.revision += 1
         self.next_due = await self.store.commit(
             Commit(
                 meta=meta,
-                states=states,
+                states=draft.states,
                 timers={
                     name: touch.user.due for name, touch in touched.items() if touch.user.due != touch.due
                 },
-                arrivals=outcome.arrivals,
+                arrivals=draft.outcome.arrivals,
                 outbox=[parcel.seal() for parcel in parcels],
                 published=published,
             )
@@ -201,17 +267,17 @@ class Partition:
         self._cleared = published
         self.applied = dict(meta.offsets)
         self.parcels.extend(parcels)
-        for name, state in states.items():
+        for name, state in draft.states.items():
             self.cache.put(name, state)
-        self.samples.extend(outcome.samples)
-        self._count(outcome, len(letters))
+        self.samples.extend(draft.outcome.samples)
+        self._count(draft)
 
-    def _count(self, outcome: Outcome, letters: int) -> None:
-        counts = self.counts
+    def _count(self, draft: Draft) -> None:
+        counts, outcome = self.counts, draft.outcome
         counts.events += outcome.events
         counts.repeats += outcome.repeats
-        counts.dead_letters += letters
-        counts.changes += len(outcome.changes)
+        counts.dead_letters += len(draft.letters)
+        counts.changes += len(draft.changes)
         counts.wake_ups += outcome.wake_ups
         counts.idle_wake_ups += outcome.idle_wake_ups
         counts.commits += 1

@@ -73,6 +73,8 @@ class Outcome:
         The transitions, in order.
     touched : dict of str to Touched
         The users whose state changed.
+    fresh : dict of str to Touched
+        Those of them touched since somebody cleared this.
     arrivals : list of str
         Users seen for the first time.
     samples : list of (str, list)
@@ -85,6 +87,7 @@ class Outcome:
         "arrivals",
         "changes",
         "events",
+        "fresh",
         "idle_wake_ups",
         "repeats",
         "samples",
@@ -96,6 +99,7 @@ class Outcome:
         self.changes: list[Document] = []
         self.arrivals: list[str] = []
         self.touched: dict[str, Touched] = {}
+        self.fresh: dict[str, Touched] = {}
         self.samples: list[tuple[str, list[float | None]]] = []
         self.events = self.repeats = self.wake_ups = self.idle_wake_ups = 0
 
@@ -128,6 +132,7 @@ class Engine:
         touched = outcome.touched.get(user.name)
         if touched is None:
             touched = outcome.touched[user.name] = Touched(user)
+        outcome.fresh[user.name] = touched
         if user.basis != self.current.basis.number:
             self._catch_up(touched, outcome)
         return touched
