@@ -42,7 +42,7 @@ if TYPE_CHECKING:
 
 
 def now() -> int:
-    """Return the time in ms since 1970: the only clock the worker reads."""
+    """Return the time in ms since 1970."""
     return time.time_ns() // 1_000_000
 
 
@@ -163,6 +163,7 @@ class Application:
                 name=model.name,
                 features=tuple(item.text for item in model.inputs),
                 clusters=model.clusters,
+                model=model.model,
                 transforms=tuple(bends.get(item.kind, "linear") for item in model.inputs),
                 seed=self.settings.model_seed,
             )

@@ -8,7 +8,7 @@
 6. **publish**  the outbox goes to the topics in one Kafka transaction, fenced, then to the read model
 7. **ack**      Kafka's offsets follow, as a hint for lag monitors: Redis holds the true position
 
-Timers that fall due and users to be swept enter at step 2, as a cause without a record.
+Timers that fall due and users to be swept enter at step 2, as a cause without a record: see ``upkeep``.
 """
 
 from __future__ import annotations
@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Final
 
 from segstream.core.events import Rejected, dead_letter, misplaced
 from segstream.core.time import NEVER
-from segstream.incoming import Reading, read
+from segstream.incoming import Incoming, Reading, read
 from segstream.outbox import Parcel
 from segstream.ports import Told
+from segstream.upkeep import adopt_definitions, move_clock
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
     from segstream.core.user import User
     from segstream.partition import Draft, Partition
     from segstream.ports import Publisher, ReadModel
-
-SLICE: Final = 500
-"""Users per slice of a wave of timers or of a sweep: some 50 ms of work between two batches of events."""
 
 PART: Final = 100
 """Records decoded, applied and written down at a time: with all they touch they fit into a processor's caches."""
@@ -54,6 +52,11 @@ class Flow:
         The ways out, see ``segstream.ports``.
     refresh : awaitable function, optional
         Brings the library up to date: an earlier owner may have adopted what this worker has not looked for yet.
+
+    Attributes
+    ----------
+    forgotten : bool
+        Whether Redis had forgotten something that was told when the partition was taken over.
     """
 
     def __init__(
@@ -66,9 +69,10 @@ class Flow:
     ) -> None:
         self.number, self.partition = number, partition
         self.read_model, self.publisher, self._refresh = read_model, publisher, refresh
+        self.forgotten = False
 
-    async def take_over(self) -> bool:
-        """Become the partition's only owner; return whether Redis had forgotten something that was told.
+    async def take_over(self) -> None:
+        """Become the partition's only owner.
 
         1. Fence Kafka: an earlier owner's sends are refused from now on.
         2. Ask Kafka what was told.
@@ -95,7 +99,7 @@ class Flow:
         else:
             await self._show(parcels[: len(parcels) - len(owed)])  # 5; the others follow their publication
             partition.parcels.extend(owed)
-        return not begun and incarnation > 1
+        self.forgotten = not begun and incarnation > 1
 
     async def process(self, records: Sequence[Record]) -> int:
         """Apply records in log order and commit; return how many were taken.
@@ -108,7 +112,7 @@ class Flow:
         upcoming = partition.upcoming()
         adoption = NEVER if upcoming is None else upcoming.effective_at + grace
         how = Reading(options.replay, options.max_clock_skew, adoption)
-        draft, taken = partition.draft(), 0
+        draft, taken, incoming = partition.draft(), 0, Incoming([], 0)
         for first in range(0, len(records), PART):
             incoming = read(records[first : first + PART], meta.offsets, meta.clock, how)  # 1
             users = await partition.load(incoming.users(), draft)  # 2
@@ -122,9 +126,9 @@ class Flow:
         if draft.outcome.touched or draft.letters:
             await partition.commit(draft)  # 5
         if incoming.adopt_at is not None:
-            await self.adopt_definitions(incoming.adopt_at)
+            await adopt_definitions(partition, incoming.adopt_at)
         elif incoming.control is not None:
-            await self._move_clock(*incoming.control)
+            await move_clock(partition, *incoming.control)
             taken += 1
         return taken
 
@@ -173,83 +177,3 @@ class Flow:
             await self.read_model.write(self.number, self.partition.meta.epoch, views)
         if parcels:
             self.partition.published = parcels[-1].sequence
-
-    async def drain(self, before: int | None = None) -> bool:
-        """Fire one slice of timers due before a moment (ms; the settled clock by default); return whether more are."""
-        partition = self.partition
-        before = partition.settled() if before is None else before
-        if partition.next_due >= before:
-            return False
-        draft = partition.draft()
-        due = await partition.store.due(before, SLICE)
-        for user in (await partition.load([name for name, _ in due], draft)).values():
-            if user is not None:
-                partition.engine.wake(user, before, draft.outcome)
-        await partition.commit(draft)
-        return partition.next_due < before
-
-    async def sweep(self) -> bool:
-        """Bring one slice of users up to the basis in force; return whether more are left."""
-        partition = self.partition
-        number, _, last = partition.meta.sweep.partition(" ")
-        if not number:
-            return False
-        names = await partition.store.users_after(last, SLICE)
-        draft = partition.draft()
-        for user in (await partition.load(names, draft)).values():
-            if user is not None and user.basis != partition.bases[-1].number:
-                partition.engine.touch(user, draft.outcome)
-        partition.meta.sweep = f"{number} {names[-1]}" if names else ""
-        if not names:
-            partition.forget_former_bases()
-        await partition.commit(draft)
-        return bool(names)
-
-    async def tidy(self) -> bool:
-        """Clear the store's outbox of what is published, if no commit did since; return whether there was any."""
-        if self.partition.tidy:
-            return False
-        await self.partition.commit(self.partition.draft())
-        return True
-
-    async def adopt_definitions(self, clock: int) -> bool:
-        """Adopt the next version of the definitions if ``clock`` (ms) has passed its moment; return whether it did.
-
-        Timers due before that moment are fired first, by the version of their time.
-        """
-        partition = self.partition
-        upcoming, last = partition.upcoming(), partition.bases[-1]
-        if upcoming is None or clock - partition.options.timer_grace < upcoming.effective_at:
-            return False
-        at = max(upcoming.effective_at, last.at, partition.settled())
-        # No further: the version after this one may come into force before ``clock``.
-        partition.advance_clock(at + partition.options.timer_grace)
-        await self._drain_all(at)
-        await partition.enact(last._replace(definitions=upcoming.number, at=at))
-        return True
-
-    async def adopt_models(self) -> bool:
-        """Adopt the newest snapshots once the last sweep is over; return whether there were any."""
-        partition = self.partition
-        last = partition.bases[-1]
-        newest = partition.library.newest_models(last.definitions)
-        if partition.meta.sweep or newest == last.models:
-            return False
-        at = max(last.at, partition.settled())
-        await self._drain_all(at)
-        await partition.enact(last._replace(models=newest, at=at))
-        return True
-
-    async def _drain_all(self, before: int) -> None:
-        while await self.drain(before):
-            pass
-
-    async def _move_clock(self, record: Record, clock: int) -> None:
-        """Move a replay's clock; everything up to and including that moment has been sent, so what is due fires."""
-        partition = self.partition
-        while await self.adopt_definitions(max(clock, partition.meta.clock)):
-            pass
-        partition.advance_clock(clock)
-        await self._drain_all(partition.settled() + 1)
-        partition.meta.offsets[record.topic] = record.offset
-        await partition.commit(partition.draft())

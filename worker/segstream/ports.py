@@ -1,8 +1,8 @@
 """What the flow asks of the outside world; Kafka, Redis and their in-memory twins answer it.
 
-Each port is for **one** partition number unless it says otherwise. The rules they keep are those of *Delivery*:
-a commit applies wholly or not at all, under the epoch that took the partition over; a publication is one
-transaction that ends with the record of what was told.
+Each port is for **one** partition number unless it says otherwise. What *Delivery* in the README promises rests on
+these rules: a commit applies wholly or not at all, under the epoch that took the partition over; a publication is
+one transaction that ends with the record of what was told.
 """
 
 from __future__ import annotations

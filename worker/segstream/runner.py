@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from segstream.errors import PositionError, SegstreamError
+from segstream.upkeep import adopt_definitions, adopt_models, drain, sweep, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -164,7 +165,7 @@ class Runner:
         tasks = [asyncio.ensure_future(self._work(flow)), asyncio.ensure_future(self._publish(flow))]
         try:
             await asyncio.gather(*tasks)
-            await flow.tidy()
+            await tidy(flow.partition)
         finally:
             for task in tasks:
                 task.cancel()
@@ -180,14 +181,14 @@ class Runner:
             if len(flow.partition.parcels) < self._pace.backlog:
                 await self._pass_time(flow)
                 busy = await self._apply(flow)
-                busy = await flow.drain() or busy
-                busy = await flow.adopt_definitions(flow.partition.meta.clock) or busy
-                busy = await flow.adopt_models() or busy
+                busy = await drain(flow.partition) or busy
+                busy = await adopt_definitions(flow.partition, flow.partition.meta.clock) or busy
+                busy = await adopt_models(flow.partition) or busy
                 if flow.partition.meta.sweep and loop.time() >= next_sweep:
                     next_sweep = loop.time() + slice_takes
-                    await flow.sweep()
+                    await sweep(flow.partition)
             if not busy and not flow.partition.parcels:
-                await flow.tidy()
+                await tidy(flow.partition)
             if not busy:
                 await self._wait(self._news, slice_takes if flow.partition.meta.sweep else 1.0)
         self._worked = True
@@ -196,7 +197,11 @@ class Runner:
     async def _pass_time(self, flow: Flow) -> None:
         """Move the clock to the moment up to which all that arrived is applied."""
         moment = self.known_until
-        if moment > flow.partition.meta.clock and not self.inbox and not await flow.adopt_definitions(moment):
+        if (
+            moment > flow.partition.meta.clock
+            and not self.inbox
+            and not await adopt_definitions(flow.partition, moment)
+        ):
             flow.partition.advance_clock(moment)
 
     async def _apply(self, flow: Flow) -> bool:

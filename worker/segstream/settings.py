@@ -68,14 +68,14 @@ class Settings(BaseSettings):
     kafka_password: SecretStr | None = Field(None, description="For SASL.")
     kafka_ca_file: Path | None = Field(None, description="Certificates to trust instead of the system's.")
     kafka_check_crcs: bool = Field(
-        True,  # noqa: FBT003
+        default=True,
         description="Whether to check records' checksums; only the embedded broker's commit markers have none.",
     )
     redis: SecretStr = Field(
         SecretStr("redis://localhost:6379/0"),
         description="Redis as redis://, rediss:// (TLS) or unix:// URL.",
     )
-    redis_cluster: bool = Field(False, description="Whether the URL is a node of a Redis Cluster.")  # noqa: FBT003
+    redis_cluster: bool = Field(default=False, description="Whether the URL is a node of a Redis Cluster.")
     redis_prefix: str = Field("segstream", min_length=1, description="What the private keys begin with.")
     segments_prefix: str = Field(
         "", description="Stands before the public keys, which begin with `segments:`."

@@ -10,6 +10,7 @@ import pytest
 from segstream.core.clusters import Snapshot
 from segstream.core.time import DAY, NEVER, format_time, parse_time
 from segstream.errors import Fenced
+from segstream.upkeep import adopt_models, drain
 from segstream_schemas import Change
 from segstream_schemas.changes import change_id
 from segstream_schemas.times import LATEST
@@ -220,7 +221,7 @@ async def test_looking_in_vain_changes_no_result() -> None:
     flow = await world.owner()
     await feed(flow, [record(0, START, track("u1", "A", START))])
     flow.partition.advance_clock(START + 100)
-    await flow.drain()
+    await drain(flow.partition)
     assert (flow.partition.counts.wake_ups, flow.partition.counts.idle_wake_ups) == (1, 1)
     await feed(flow, [record(1, START + 100, track("u1", "B", START + 3))])
     await finish(flow, None)
@@ -315,7 +316,7 @@ async def test_a_new_snapshot_moves_everybody() -> None:
     assert world.changes() == []
     for number, centers in ((1, (1.0, 9.0)), (2, (9.0, 1.0))):
         world.library.add_snapshot(behaviour(number, *centers))
-        assert await flow.adopt_models()
+        assert await adopt_models(flow.partition)
         await finish(flow, START + 10 * number)
     for user in ("u1", "u2"):
         told = [each for each in world.changes() if each["user_id"] == user]
@@ -327,7 +328,7 @@ async def test_a_new_snapshot_moves_everybody() -> None:
         assert told[2]["cause"] == {"type": "model", "version": 2}
         assert (told[2]["kind"], told[2]["previous"]) == ("discovered", "behaviour.c0")
         assert told[2]["model_version"] == {"behaviour": 2}
-    assert not await flow.adopt_models()
+    assert not await adopt_models(flow.partition)
 
 
 @pytest.mark.parametrize("deaths", range(12))

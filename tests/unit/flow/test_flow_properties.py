@@ -198,5 +198,5 @@ def test_batches_timers_and_crashes_change_no_result(case: Case, seed: int) -> N
     except DefinitionError as error:
         pytest.fail(f"the examples should be valid: {error}")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("segstream.flow.SLICE", 1 + seed % 3)  # so that few users make several slices
+        patch.setattr("segstream.upkeep.SLICE", 1 + seed % 3)  # so that few users make several slices
         asyncio.run(compare(case, seed))

@@ -15,6 +15,7 @@ from segstream.flow import Flow
 from segstream.inbox import Inbox
 from segstream.library import Version
 from segstream.runner import Pace, Runner
+from segstream.upkeep import adopt_definitions
 from tests.unit.flow.worlds import START, World, record, track
 
 BUYERS = """
@@ -79,7 +80,7 @@ async def running(world: World, group: Group, failing: int) -> AsyncIterator[Run
         flow = world.flow()
         if next(failures, False):
 
-            async def refuse() -> bool:
+            async def refuse() -> None:
                 raise ServerError("Kafka is away")
 
             flow.take_over = refuse  # type: ignore[method-assign]  # an outage
@@ -140,7 +141,7 @@ async def test_a_worker_takes_over_from_one_that_has_adopted_a_version_it_has_no
 
     late_flow = Flow(0, late_flow.partition, late.read_model, late_flow.publisher, refresh)
     world.library.add_version(second)
-    await first.adopt_definitions(START)
+    await adopt_definitions(first.partition, START)
     await late_flow.take_over()
     await late_flow.process([record(1, START + 1, track("7", "Order Completed", START + 1))])
     while await late_flow.publish():

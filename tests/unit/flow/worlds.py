@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from random import Random
 from typing import Any
 
@@ -23,6 +24,7 @@ from segstream.flow import Flow
 from segstream.library import Library, Version
 from segstream.partition import Options, Partition
 from segstream.ports import Commit, View
+from segstream.upkeep import adopt_definitions, drain, sweep, tidy
 
 START = 1_600_000_000_000
 """A moment that histories begin at, ms."""
@@ -203,14 +205,14 @@ class World:
 async def finish(flow: Flow, end: int | None) -> None:
     """Let a live clock reach ``end``, fire what is due, sweep, publish and clear the outbox."""
     if end is not None:
-        while await flow.adopt_definitions(end):
+        while await adopt_definitions(flow.partition, end):
             pass
         flow.partition.advance_clock(end)
-    while await flow.drain() or await flow.sweep():
+    while await drain(flow.partition) or await sweep(flow.partition):
         pass
     while await flow.publish():
         pass
-    await flow.tidy()
+    await tidy(flow.partition)
 
 
 async def feed(flow: Flow, records: Sequence[Record]) -> None:
@@ -265,7 +267,10 @@ async def _at_random(
     done = flow.partition.meta.offsets.get("events", -1)
     rest = [each for each in records if each.offset > done]
     live = not world.settings.replay
-    works: list[Callable[[], Any]] = [flow.drain, flow.publish, flow.tidy, flow.sweep]
+    works: list[Callable[[], Any]] = [
+        flow.publish,
+        *(partial(work, flow.partition) for work in (drain, tidy, sweep)),
+    ]
     while rest:
         world.now += chance.randrange(5)
         count = chance.choice([1, 1, 2, 3, 5, 8, 20])
@@ -277,9 +282,9 @@ async def _at_random(
             # Nothing can arrive any more before the next record does.
             clock = flow.partition.meta.clock
             moment = chance.randint(clock, max(clock, rest[0].timestamp))
-            if not await flow.adopt_definitions(moment):
+            if not await adopt_definitions(flow.partition, moment):
                 flow.partition.advance_clock(moment)
             if chance.random() < 0.7:
-                await flow.drain()
+                await drain(flow.partition)
     await finish(flow, end)
     return flow

@@ -70,7 +70,7 @@ def control_plane(
         async for event in stream.events():
             await trainer.learn(event.message.offset, event.value)
 
-    @app.timer(interval=1.0)  # type: ignore[untyped-decorator]
+    @app.timer(interval=1.0)  # type: ignore[untyped-decorator]  # faust's timer has no types
     async def offer() -> None:
         await trainer.tick()
 

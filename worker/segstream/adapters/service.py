@@ -227,6 +227,14 @@ class SegmentationService(faust.Service):
             if there in self._consumer.assignment():
                 release(self._consumer, there, offset)
                 self._fetching.add(there)
+        if flow.forgotten:
+            self._log.error(
+                "redis_forgot",
+                partition=runner.number,
+                incarnation=meta.incarnation,
+                warning="Redis holds less than was told: every answer is restated under a new incarnation; check its "
+                "persistence and replicas",
+            )
         self._log.info(
             "owns",
             partition=runner.number,

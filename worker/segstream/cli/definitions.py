@@ -76,7 +76,7 @@ def apply(
     definitions = read_definitions(text, str(file))
     settings = load_settings()
     now = time.time_ns() // 1_000_000
-    effective_at = _moment(at) if at is not None else 0 if settings.clock == "event" else now + LEAD
+    effective_at = moment(at, "--at") if at is not None else 0 if settings.clock == "event" else now + LEAD
     version, changed = asyncio.run(
         _append(settings, text, definitions.content_hash, effective_at, author or _user(), note, now)
     )
@@ -126,10 +126,6 @@ def moment(text: str, option: str) -> int:
         raise UsageError(
             f"{option}: {text!r} is not a time; write for instance 1998-06-30T00:00:00Z"
         ) from None
-
-
-def _moment(text: str) -> int:
-    return moment(text, "--at")
 
 
 async def _append(

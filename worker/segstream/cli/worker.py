@@ -50,7 +50,7 @@ def _run(settings: Settings) -> int:
 
 async def _check_servers(settings: Settings) -> None:
     """Do what the worker does first, to fail in one line: Faust would print tracebacks, or try again for ever."""
-    from segstream.app import Application  # noqa: PLC0415
+    from segstream.app import Application  # noqa: PLC0415 - see _run
 
     parts = Application(settings)
     logging.disable(logging.ERROR)  # the worker itself warns of the same in a moment; errors are raised

@@ -27,6 +27,9 @@ HOUR: Final = 60 * MINUTE
 DAY: Final = 24 * HOUR
 WEEK: Final = 7 * DAY
 
+CENTURY: Final = 36_500 * DAY
+"""The longest duration that definitions may hold: a decaying rate still falls visibly from each ms to the next."""
+
 NEVER: Final = 1 << 62
 """A moment that does not come: later than any time, and still an exact 64-bit integer."""
 

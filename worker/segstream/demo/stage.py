@@ -71,7 +71,7 @@ class Worker:
 
 
 class Stage:
-    """Everything started; use it in a ``with`` statement, or `close` it.
+    """Everything that is started; whoever calls `open` calls `close`, whatever happens in between.
 
     Parameters
     ----------
@@ -138,13 +138,10 @@ class Stage:
             # The events are of long ago: their own time is what counts.
             "clock": "event",
             "web_port": "0",
-            # Transactions cost the embedded broker's clients more than they show.
-            "publish_interval": "50ms",
             # There is one worker and little time: bring all users up to date at once.
             "sweep_rate": "100000",
             # Nobody else waits for its partitions; a busy machine may let it wait.
             "session_timeout": "30s",
             "drain_timeout": f"{_DRAIN_SECONDS}s",
-            "log_level": "INFO",
             **self._learning,
         }

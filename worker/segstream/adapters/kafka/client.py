@@ -27,8 +27,6 @@ class KafkaSettings:
         For SASL.
     ca_file : Path, optional
         Certificates to trust instead of the system's.
-    certificate_file, key_file : Path, optional
-        This client's own certificate, when the brokers ask for one.
     client_id : str
         What brokers' logs and quotas call this client.
     request_timeout_ms : int
@@ -48,8 +46,6 @@ class KafkaSettings:
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     ca_file: Path | None = None
-    certificate_file: Path | None = None
-    key_file: Path | None = None
     client_id: str = "segstream"
     request_timeout_ms: int = REQUEST_TIMEOUT_MS
     check_crcs: bool = True
@@ -69,7 +65,7 @@ class KafkaSettings:
             "security_protocol": self.security,
         }
         if self.security in ("SSL", "SASL_SSL"):
-            arguments["ssl_context"] = self._ssl_context()
+            arguments["ssl_context"] = ssl.create_default_context(cafile=self.ca_file)
         if self.security.startswith("SASL"):
             arguments["sasl_mechanism"] = self.sasl_mechanism
             arguments["sasl_plain_username"] = self.username
@@ -84,9 +80,3 @@ class KafkaSettings:
             "auto_offset_reset": "none",
             "check_crcs": self.check_crcs,
         }
-
-    def _ssl_context(self) -> ssl.SSLContext:
-        context = ssl.create_default_context(cafile=self.ca_file)
-        if self.certificate_file is not None:
-            context.load_cert_chain(self.certificate_file, self.key_file)
-        return context

@@ -201,7 +201,7 @@ async def starting_offset(
     if applied is None and committed is not None:
         raise PositionError(
             f"{where}: Redis holds no state, but the group has read up to offset {committed}; bring the state back, "
-            f"or begin anew as the README says under *Operations*"
+            f"or begin anew as the README says under *Running it*"
         )
     with kafka_errors(f"find the position in {where}"):
         beginning = (await consumer.beginning_offsets([there]))[there]
@@ -211,12 +211,12 @@ async def starting_offset(
     if applied + 1 < beginning:
         raise PositionError(
             f"{where}: the state goes on at offset {applied + 1}, but the log begins at {beginning}: "
-            f"{beginning - applied - 1} records were deleted unread; the README says under *Operations* how to go on"
+            f"{beginning - applied - 1} records were deleted unread; the README says under *Running it* how to go on"
         )
     if applied + 1 > end:
         raise PositionError(
             f"{where}: the state goes on at offset {applied + 1}, but the log ends at {end}: it was cut off or "
-            f"created anew; the README says under *Operations* how to go on"
+            f"created anew; the README says under *Running it* how to go on"
         )
     return applied + 1
 

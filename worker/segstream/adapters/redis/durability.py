@@ -1,4 +1,4 @@
-"""What a server can be asked to wait for before a write counts (*Delivery*, rule 4)."""
+"""What a server can be asked to wait for, before a write counts and is told."""
 
 from __future__ import annotations
 

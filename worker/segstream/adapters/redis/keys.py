@@ -17,7 +17,7 @@ class PartitionKeys:
     Examples
     --------
     >>> keys = PartitionKeys("segstream", 3)
-    >>> keys.meta, keys.user("00042")
+    >>> keys.meta, keys.user_prefix + "00042"
     ('segstream:{3}:meta', 'segstream:{3}:user:00042')
     """
 
@@ -30,10 +30,6 @@ class PartitionKeys:
             base + "users",
         )
         self.user_prefix = base + "user:"
-
-    def user(self, user: str) -> str:
-        """Return the key of a user's state."""
-        return self.user_prefix + user
 
 
 def checked(prefix: str) -> str:

@@ -25,12 +25,9 @@ from segstream.core.expressions import (
     compile_number,
 )
 from segstream.core.features import FeatureSpec, build
-from segstream.core.time import DAY, parse_duration
+from segstream.core.time import CENTURY, DAY, parse_duration
 from segstream.core.types import ValueKind
 from segstream_schemas.definitions import DefinitionsDocument, FeatureDefinition
-
-LONGEST: Final = 36_500 * DAY
-"""The longest duration, in ms: a century, as in features and conditions."""
 
 _RESERVED: Final = frozenset({"and", "or", "not", "in", "true", "false", "since", "traits"})
 _NEEDED: Final = {
@@ -88,8 +85,8 @@ class Builder:
         if text is None:
             return None
         length = parse_duration(text)
-        if length > LONGEST:
-            self._tell(f"{path[-1]}: {text} is too long; at most {LONGEST // DAY}d", path)
+        if length > CENTURY:
+            self._tell(f"{path[-1]}: {text} is too long; at most {CENTURY // DAY}d", path)
             return None
         return length
 

@@ -25,7 +25,7 @@ from segstream.core.expressions.tree import (
 )
 from segstream.core.expressions.values import fold
 from segstream.core.features import Accumulator
-from segstream.core.time import DAY, parse_duration
+from segstream.core.time import CENTURY, DAY, parse_duration
 from segstream.core.types import ValueKind
 
 if TYPE_CHECKING:
@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 
 Scope: TypeAlias = Mapping[str, tuple[int, Accumulator]]
 """Name as written in a condition -> (index into the user's states, accumulator)."""
-
-LONGEST: Final = 36_500 * DAY
-"""The longest duration that can be written, in ms: a century."""
 
 _FUNCTIONS: Final = ("since",)
 _WORDS: Final = ("and", "or", "not", "in", "true", "false")
@@ -156,8 +153,8 @@ class _Checker:
             length = parse_duration(str(parts[0]))
         except ValueError as error:
             raise ExpressionError(str(error), at) from None
-        if length > LONGEST:
-            raise ExpressionError(f"{parts[0]} is too long; at most {LONGEST // DAY}d", at)
+        if length > CENTURY:
+            raise ExpressionError(f"{parts[0]} is too long; at most {CENTURY // DAY}d", at)
         return Constant(length, ValueKind.DURATION, at)
 
     def _text(self, parts: list[Token], at: int) -> Node:

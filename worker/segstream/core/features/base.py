@@ -69,7 +69,7 @@ class Accumulator(ABC):
             Milliseconds; not before any event in the state.
         """
 
-    def steps(self, state: State, at: int) -> Iterator[tuple[int, Value]]:  # noqa: ARG002
+    def steps(self, state: State, at: int) -> Iterator[tuple[int, Value]]:
         """Yield ``(moment, value from then on)`` for each change after ``at`` if no event comes, in order."""
         return iter(())
 
@@ -111,7 +111,7 @@ class Accumulator(ABC):
                 return moment
         return NEVER
 
-    def compact(self, state: State, at: int) -> State:  # noqa: ARG002
+    def compact(self, state: State, at: int) -> State:
         """Drop what cannot count from ``at`` on; the same object comes back when there is nothing to drop."""
         return state
 

@@ -34,7 +34,7 @@ class Count(Accumulator):
         """Return nought."""
         return 0
 
-    def add(self, state: int, at: int, value: Value, tie: str) -> int:  # noqa: ARG002
+    def add(self, state: int, at: int, value: Value, tie: str) -> int:
         """Count one more."""
         return state if self.of and value is None else state + 1
 
@@ -42,6 +42,6 @@ class Count(Accumulator):
         """Add both counts."""
         return a + b
 
-    def value(self, state: int, at: int) -> int:  # noqa: ARG002
+    def value(self, state: int, at: int) -> int:
         """Return the count."""
         return state

@@ -21,7 +21,7 @@ class _Extreme(Accumulator):
         """Return the unknown."""
         return
 
-    def add(self, state: float | None, at: int, value: Value, tie: str) -> float | None:  # noqa: ARG002
+    def add(self, state: float | None, at: int, value: Value, tie: str) -> float | None:
         """Keep the number if it is further out."""
         return self.merge(state, number(value))
 
@@ -29,7 +29,7 @@ class _Extreme(Accumulator):
     def merge(self, a: float | None, b: float | None) -> float | None:
         """Keep the one further out; of the equal 3 and 3.0 the whole number, whichever came first."""
 
-    def value(self, state: float | None, at: int) -> float | None:  # noqa: ARG002
+    def value(self, state: float | None, at: int) -> float | None:
         """Return the number as told."""
         return state
 

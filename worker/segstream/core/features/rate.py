@@ -79,7 +79,7 @@ class Rate(Accumulator):
         """Return no cells."""
         return {}
 
-    def add(self, state: Cells, at: int, value: Value, tie: str) -> Cells:  # noqa: ARG002
+    def add(self, state: Cells, at: int, value: Value, tie: str) -> Cells:
         """Add the event's weight to the cell of its timestamp."""
         amount = 1
         if self.summing:

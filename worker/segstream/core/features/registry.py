@@ -13,7 +13,7 @@ from segstream.core.features.times import FirstTime, LastTime
 from segstream.core.features.told import First, Last
 from segstream.core.features.total import Mean, Sum
 from segstream.core.features.window import Window
-from segstream.core.time import DAY
+from segstream.core.time import CENTURY, DAY
 from segstream.core.types import ValueKind
 
 if TYPE_CHECKING:
@@ -21,9 +21,6 @@ if TYPE_CHECKING:
 
     from segstream.core.features.base import Accumulator
     from segstream.core.features.spec import FeatureSpec
-
-LONGEST: Final = 36_500 * DAY
-"""The longest duration of an option in ms, a century: a rate still falls visibly from each ms to the next."""
 
 DURATIONS: Final = ("window", "resolution", "half_life", "per")
 
@@ -107,8 +104,8 @@ def build(spec: FeatureSpec) -> Accumulator:
     given = _given(spec)
     _check(spec.op, operation, given)
     for name in DURATIONS:
-        if name in given and not 0 < given[name] <= LONGEST:
-            message = f"{name} must be longer than nought and at most {LONGEST // DAY}d"
+        if name in given and not 0 < given[name] <= CENTURY:
+            message = f"{name} must be longer than nought and at most {CENTURY // DAY}d"
             raise ValueError(message)
     return operation.build(spec)
 

@@ -26,7 +26,7 @@ class _Moment(Accumulator):
         """Return the unknown."""
         return
 
-    def value(self, state: int | None, at: int) -> int | None:  # noqa: ARG002
+    def value(self, state: int | None, at: int) -> int | None:
         """Return the timestamp in ms."""
         return state
 
@@ -43,7 +43,7 @@ class FirstTime(_Moment):
 
     __slots__ = ()
 
-    def add(self, state: int | None, at: int, value: Value, tie: str) -> int | None:  # noqa: ARG002
+    def add(self, state: int | None, at: int, value: Value, tie: str) -> int | None:
         """Keep the timestamp if it is earlier."""
         if self.of and value is None:
             return state
@@ -68,7 +68,7 @@ class LastTime(_Moment):
 
     __slots__ = ()
 
-    def add(self, state: int | None, at: int, value: Value, tie: str) -> int | None:  # noqa: ARG002
+    def add(self, state: int | None, at: int, value: Value, tie: str) -> int | None:
         """Keep the timestamp if it is later."""
         if self.of and value is None:
             return state

@@ -98,7 +98,7 @@ class _OneTold(Accumulator):
     def merge(self, a: Told | None, b: Told | None) -> Told | None:
         """Keep the one looked for."""
 
-    def value(self, state: Told | None, at: int) -> Value:  # noqa: ARG002
+    def value(self, state: Told | None, at: int) -> Value:
         """Return the value as told."""
         return None if state is None else state[2]
 

@@ -30,7 +30,7 @@ class Sum(Accumulator):
         """Return nought."""
         return 0
 
-    def add(self, state: Wide, at: int, value: Value, tie: str) -> Wide:  # noqa: ARG002
+    def add(self, state: Wide, at: int, value: Value, tie: str) -> Wide:
         """Add the number."""
         told = amount(value)
         return state if told is None else plus(state, told)
@@ -39,7 +39,7 @@ class Sum(Accumulator):
         """Add both sums."""
         return plus(a, b)
 
-    def value(self, state: Wide, at: int) -> float:  # noqa: ARG002
+    def value(self, state: Wide, at: int) -> float:
         """Return the sum, correctly rounded to a float."""
         return (state if type(state) is int else int(state)) / PER_UNIT
 
@@ -63,7 +63,7 @@ class Mean(Accumulator):
         """Return the unknown."""
         return
 
-    def add(self, state: tuple[Wide, int] | None, at: int, value: Value, tie: str) -> tuple[Wide, int] | None:  # noqa: ARG002
+    def add(self, state: tuple[Wide, int] | None, at: int, value: Value, tie: str) -> tuple[Wide, int] | None:
         """Take the number in."""
         told = amount(value)
         if told is None:
@@ -76,6 +76,6 @@ class Mean(Accumulator):
             return b if a is None else a
         return plus(a[0], b[0]), a[1] + b[1]
 
-    def value(self, state: tuple[Wide, int] | None, at: int) -> float | None:  # noqa: ARG002
+    def value(self, state: tuple[Wide, int] | None, at: int) -> float | None:
         """Return the mean, correctly rounded to a float."""
         return None if state is None else whole(state[0]) / (state[1] * PER_UNIT)

@@ -102,7 +102,7 @@ class Window(Accumulator):
         """Return no buckets."""
         return 0, NEVER, {}
 
-    def add(self, state: Windowed, at: int, value: Value, tie: str) -> Windowed:  # noqa: ARG002
+    def add(self, state: Windowed, at: int, value: Value, tie: str) -> Windowed:
         """Put the amount into the bucket of its timestamp, late or not."""
         brought = 1
         if self.summing:

@@ -1,0 +1,97 @@
+"""What a partition does without a record: timers, sweeps, new versions, the clock.
+
+Each takes a slice of users through steps 2 to 5 of the flow, so that live events get their turn in between.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from segstream.core.events import Record
+    from segstream.partition import Partition
+
+SLICE: Final = 500
+"""Users per slice of a wave of timers or of a sweep: some 50 ms of work between two batches of events."""
+
+
+async def drain(partition: Partition, before: int | None = None) -> bool:
+    """Fire one slice of timers due before a moment (ms; the settled clock by default); return whether more are."""
+    before = partition.settled() if before is None else before
+    if partition.next_due >= before:
+        return False
+    draft = partition.draft()
+    due = await partition.store.due(before, SLICE)
+    for user in (await partition.load([name for name, _ in due], draft)).values():
+        if user is not None:
+            partition.engine.wake(user, before, draft.outcome)
+    await partition.commit(draft)
+    return partition.next_due < before
+
+
+async def sweep(partition: Partition) -> bool:
+    """Bring one slice of users up to the basis in force; return whether more are left."""
+    number, _, last = partition.meta.sweep.partition(" ")
+    if not number:
+        return False
+    names = await partition.store.users_after(last, SLICE)
+    draft = partition.draft()
+    for user in (await partition.load(names, draft)).values():
+        if user is not None and user.basis != partition.bases[-1].number:
+            partition.engine.touch(user, draft.outcome)
+    partition.meta.sweep = f"{number} {names[-1]}" if names else ""
+    if not names:
+        partition.forget_former_bases()
+    await partition.commit(draft)
+    return bool(names)
+
+
+async def tidy(partition: Partition) -> bool:
+    """Clear the store's outbox of what is published, if no commit did since; return whether there was any."""
+    if partition.tidy:
+        return False
+    await partition.commit(partition.draft())
+    return True
+
+
+async def adopt_definitions(partition: Partition, clock: int) -> bool:
+    """Adopt the next version of the definitions if ``clock`` (ms) has passed its moment; return whether it did.
+
+    Timers due before that moment are fired first, by the version of their time.
+    """
+    upcoming, last = partition.upcoming(), partition.bases[-1]
+    if upcoming is None or clock - partition.options.timer_grace < upcoming.effective_at:
+        return False
+    at = max(upcoming.effective_at, last.at, partition.settled())
+    # No further: the version after this one may come into force before ``clock``.
+    partition.advance_clock(at + partition.options.timer_grace)
+    await _drain_all(partition, at)
+    await partition.enact(last._replace(definitions=upcoming.number, at=at))
+    return True
+
+
+async def adopt_models(partition: Partition) -> bool:
+    """Adopt the newest snapshots once the last sweep is over; return whether there were any."""
+    last = partition.bases[-1]
+    newest = partition.library.newest_models(last.definitions)
+    if partition.meta.sweep or newest == last.models:
+        return False
+    at = max(last.at, partition.settled())
+    await _drain_all(partition, at)
+    await partition.enact(last._replace(models=newest, at=at))
+    return True
+
+
+async def _drain_all(partition: Partition, before: int) -> None:
+    while await drain(partition, before):
+        pass
+
+
+async def move_clock(partition: Partition, record: Record, clock: int) -> None:
+    """Move a replay's clock; everything up to and including that moment has been sent, so what is due fires."""
+    while await adopt_definitions(partition, max(clock, partition.meta.clock)):
+        pass
+    partition.advance_clock(clock)
+    await _drain_all(partition, partition.settled() + 1)
+    partition.meta.offsets[record.topic] = record.offset
+    await partition.commit(partition.draft())
