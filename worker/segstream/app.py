@@ -221,6 +221,7 @@ class Application:
             replay=settings.clock == "event",
             partitions=lambda: self.partitions,
             drain_timeout=settings.drain_timeout / 1000,
+            now=now,
         )
 
 

@@ -1,7 +1,7 @@
 """The way of an event through the worker, for one partition number.
 
 1. **decode**   bytes become validated events; bad ones become dead letters, with the reason
-2. **load**     states of users not in the cache, in one round trip to Redis
+2. **load**     states of users not in the cache, in one round trip to Redis for a part of the batch
 3. **fold**     the event becomes features
 4. **decide**   features and models become memberships, and a moment until when they hold
 5. **commit**   states, timers, position and outbox in one atomic script in Redis, fenced

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 from segstream.errors import PositionError, SegstreamError
-from segstream.upkeep import adopt_definitions, adopt_models, drain, sweep, tidy
+from segstream.upkeep import SLICE, adopt_definitions, adopt_models, drain, sweep, tidy
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -174,7 +174,7 @@ class Runner:
     async def _work(self, flow: Flow) -> None:
         loop = asyncio.get_running_loop()
         next_sweep = 0.0
-        slice_takes = 500 / self._pace.sweep_rate
+        slice_takes = SLICE / self._pace.sweep_rate
         while not self._stop.is_set():
             self._news.clear()
             busy = False

@@ -141,7 +141,9 @@ class Settings(BaseSettings):
     web_port: int = Field(6066, ge=0, le=65_535, description="Port of /health; 0 for none.")
     log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="What is logged.")
-    drain_timeout: Milliseconds = Field(20_000, description="How long a stopping worker may take to finish.")
+    drain_timeout: Milliseconds = Field(
+        20_000, le=60_000, description="How long a stopping worker may take to finish."
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -49,6 +49,18 @@ def test_a_dead_letter_always_fits_into_a_kafka_record(size: int) -> None:
     assert len(kept) == (512 * 1024 if letter.truncated else size)
 
 
+@pytest.mark.parametrize(
+    "headers",
+    [[("", b"")] * 200_000, [("h", b"1")] * 200_000, [("\x01" * 300, b"")] * 1_500, [("ü" * 300_000, b"x")]],
+)
+def test_no_headers_make_a_dead_letter_too_large(headers: list[tuple[str, bytes]]) -> None:
+    """Names grow when they are escaped, and many empty ones are brackets: they are counted as they are written."""
+    for value in (b"x", b"x" * 800_000):
+        payload = dead_letter(RECORD._replace(value=value, headers=headers), REFUSAL)
+        assert len(payload) < 1_000_000
+        assert DeadLetter.model_validate_json(payload).offset == RECORD.offset
+
+
 def test_large_keys_and_headers_are_cut_too() -> None:
     """What fits of them is kept, in order."""
     big = RECORD._replace(

@@ -17,9 +17,10 @@ from segstream.local.ports import answers
 from segstream.local.redis import LocalRedis, find_redis
 
 OWNER = """
-import sys, time
+import signal, sys, time
 from pathlib import Path
 from segstream.local.redis import LocalRedis
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
 with LocalRedis(binary=Path(sys.argv[1])) as server:
     print(server.port, server.directory, flush=True)
     time.sleep(60)

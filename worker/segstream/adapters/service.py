@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import time
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -72,6 +73,8 @@ class SegmentationService(faust.Service):
         Returns N once ``prepare`` is done.
     drain_timeout : float
         Seconds for stopping.
+    now : callable
+        Returns the time in ms.
     """
 
     def __init__(
@@ -91,6 +94,7 @@ class SegmentationService(faust.Service):
         replay: bool,
         partitions: Callable[[], int],
         drain_timeout: float,
+        now: Callable[[], int],
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -112,6 +116,7 @@ class SegmentationService(faust.Service):
         self._acknowledged: dict[TopicPartition, int] = {}
         self.polled_at = time.monotonic()
         self.joined = False
+        self._now = now
 
     async def on_start(self) -> None:
         """Check the servers and join the group."""
@@ -142,6 +147,7 @@ class SegmentationService(faust.Service):
         await self.release(self._drain_timeout * 0.5)
         await leave(self._consumer)
         while not self.should_stop:
+            self.polled_at = time.monotonic()  # an outage of Kafka is no reason to be restarted
             try:
                 await self._join()
             except SegstreamError as error:
@@ -178,6 +184,9 @@ class SegmentationService(faust.Service):
 
     async def release(self, seconds: float) -> None:
         """Finish and give up all partitions within ``seconds``."""
+        done = {
+            number: runner.flow.partition.counts for number, runner in self.runners.items() if runner.flow
+        }
         for runner in self.runners.values():
             runner.stop()
         if self._runs:
@@ -190,6 +199,8 @@ class SegmentationService(faust.Service):
         with contextlib.suppress(SegstreamError, KafkaError, TimeoutError):
             async with asyncio.timeout(ACKNOWLEDGE):
                 await self._acknowledge()
+        for number, counts in done.items():
+            self._log.info("released", partition=number, **asdict(counts))
         self.runners.clear()
         self._runs.clear()
         self._fetching.clear()
@@ -314,7 +325,7 @@ class SegmentationService(faust.Service):
         here = [tp for tp in self._fetching if tp in self._consumer.assignment()]
         if not here:
             return
-        asked_at = time.time_ns() // 1_000_000
+        asked_at = self._now()
         ends = await self._log_ends.ask(here)
         behind = {tp.partition for tp in here if await self._consumer.position(tp) < ends[tp]}
         for there in here:

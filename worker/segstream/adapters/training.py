@@ -74,6 +74,8 @@ class Trainer:
                 await asyncio.to_thread(session.feed, offset, vectors)
         except (Fenced, StateLost):
             self._sessions.pop(name, None)
+        except (ValueError, TypeError):
+            self._log.warning("bad_sample", model=name, offset=offset)
         except SegstreamError as error:
             self._log.warning("training_interrupted", model=name, error=str(error))
 
@@ -112,10 +114,13 @@ class Trainer:
         # River takes a second to import and 100 MB: only the trainer pays for it, and off the event loop.
         session_class = await asyncio.to_thread(_training_session)
         training = await self._store.take_over(recipe.name)
-        if training.learning is None:
-            session = session_class(recipe)
-        else:
-            session = session_class.from_json(recipe, json.loads(training.learning))
+        session = session_class(recipe)
+        if training.learning is not None:
+            try:
+                session = session_class.from_json(recipe, json.loads(training.learning))
+            except ValueError as error:
+                self._log.error("training_begins_anew", model=recipe.name, error=str(error))
+        session.number = max(session.number, training.number)
         self._sessions[recipe.name] = (training.epoch, recipe.fingerprint, session)
         return session
 

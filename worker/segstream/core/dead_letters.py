@@ -5,6 +5,8 @@ from __future__ import annotations
 from base64 import b64encode
 from typing import TYPE_CHECKING, Final
 
+import orjson
+
 from segstream_schemas.dead_letters import DeadLetter
 
 if TYPE_CHECKING:
@@ -64,8 +66,9 @@ def _base64(content: bytes | None) -> str | None:
 
 
 def _size(header: tuple[str, bytes | None]) -> int:
+    """Return what a header takes in the letter: a name may grow sixfold as JSON, and brackets count when it is empty."""
     name, content = header
-    return len(name.encode()) + len(content or b"")
+    return len(orjson.dumps(name)) + 4 * (len(content or b"") // 3 + 1) + len('[,"",]')
 
 
 def _fitting(headers: tuple[tuple[str, bytes], ...]) -> tuple[tuple[str, bytes], ...]:

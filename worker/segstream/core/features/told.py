@@ -17,8 +17,13 @@ Told: TypeAlias = tuple[int, str, Value]
 """Timestamp in ms, message id, value: what is needed to say which of two came first."""
 
 
+LONGEST_TEXT: Final = 1_000
+"""Characters of a text that is kept. A change repeats it for each condition that reads it, before and after, and
+must fit into a Kafka record; nobody compares with a longer one."""
+
+
 def _text(value: Value) -> Value:
-    return value if type(value) is str else None
+    return value if type(value) is str and len(value) <= LONGEST_TEXT else None
 
 
 def _boolean(value: Value) -> Value:
@@ -36,7 +41,7 @@ def _time(value: Value) -> Value:
 
 
 def _anything(value: Value) -> Value:
-    return value if type(value) is str or type(value) is bool else number(value)
+    return _text(value) if type(value) is str else value if type(value) is bool else number(value)
 
 
 READERS: Final[dict[ValueKind, Callable[[Value], Value]]] = {
