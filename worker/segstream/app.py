@@ -148,9 +148,12 @@ class Application:
         for name, newest in (await self.models.numbers(names) if names else {}).items():
             for number in range(max(self._read.get(name, 0), newest - KEPT) + 1, newest + 1):
                 text = await self.models.snapshot(name, number)
-                if text is not None:
-                    self.library.add_snapshot(Snapshot.from_json(json.loads(text)))
-                    fresh = True
+                try:
+                    if text is not None:
+                        self.library.add_snapshot(Snapshot.from_json(json.loads(text)))
+                        fresh = True
+                except (ValueError, KeyError, TypeError) as error:
+                    self.log.error("bad_snapshot", model=name, number=number, error=str(error))  # noqa: TRY400 - no trace
             self._read[name] = newest
         return fresh
 

@@ -105,7 +105,7 @@ class Flow:
         """Apply records in log order and commit; return how many were taken.
 
         Fewer are taken where a new version of the definitions comes into force before the next one, or where one
-        moves a replay's clock: that has been done on return; call again with the rest.
+        moves a replay's clock: a part of that has been done on return; call again with the rest.
         """
         partition, options = self.partition, self.partition.options
         meta, grace = partition.meta, options.timer_grace
@@ -128,8 +128,7 @@ class Flow:
         if incoming.adopt_at is not None:
             await adopt_definitions(partition, incoming.adopt_at)
         elif incoming.control is not None:
-            await move_clock(partition, *incoming.control)
-            taken += 1
+            taken += await move_clock(partition, *incoming.control)
         return taken
 
     def _apply(

@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from segstream.core.events import Record
+
+MOST_BYTES: Final = 16 << 20
+"""Bytes of a topic's records that may wait for one partition; what one fetch brings (1 MB) comes on top."""
+
+MOST_BATCH_BYTES: Final = 8 << 20
+"""Bytes of a batch: with dead letters, which grow by a third, far below the 512 MB that Redis takes at once."""
 
 
 class Inbox:
@@ -36,6 +42,7 @@ class Inbox:
 
     def __init__(self, topics: Iterable[str]) -> None:
         self._queues: dict[str, deque[Record]] = {topic: deque() for topic in topics}
+        self._bytes = dict.fromkeys(self._queues, 0)
         self._fetched_all = dict.fromkeys(self._queues, False)
 
     def __len__(self) -> int:
@@ -50,29 +57,47 @@ class Inbox:
         """Forget all records: they will be fetched again."""
         for topic, queue in self._queues.items():
             queue.clear()
+            self._bytes[topic] = 0
             self._fetched_all[topic] = False
+
+    def full(self, topic: str) -> bool:
+        """Tell whether a topic's records take so much memory that no more should be fetched."""
+        return self._bytes[topic] >= MOST_BYTES
 
     def add(self, topic: str, records: Iterable[Record], *, fetched_all: bool) -> None:
         """Append records of a topic in log order, and note whether that was all there is for now."""
-        self._queues[topic].extend(records)
+        for record in records:
+            self._queues[topic].append(record)
+            self._bytes[topic] += len(record.value or b"")
         self._fetched_all[topic] = fetched_all
 
     def put_back(self, records: Iterable[Record]) -> None:
         """Put records that were taken last in front again."""
         for record in reversed(list(records)):
             self._queues[record.topic].appendleft(record)
+            self._bytes[record.topic] += len(record.value or b"")
 
     def take(self, most: int) -> list[Record]:
         """Return up to ``most`` records, those that arrived first in front."""
+        taken: list[Record] = []
+        size = 0
+        while len(taken) < most and size < MOST_BATCH_BYTES:
+            queue = self._next()
+            if queue is None:
+                break
+            record = queue.popleft()
+            length = len(record.value or b"")
+            self._bytes[record.topic] -= length
+            size += length
+            taken.append(record)
+        return taken
+
+    def _next(self) -> deque[Record] | None:
+        """Return the queue whose first record comes next, None if that cannot be told yet."""
         if len(self._queues) == 1:
             (queue,) = self._queues.values()
-            return [queue.popleft() for _ in range(min(most, len(queue)))]
-        taken: list[Record] = []
-        while len(taken) < most:
-            if any(not queue and not self._fetched_all[topic] for topic, queue in self._queues.items()):
-                break
-            waiting = [queue for queue in self._queues.values() if queue]
-            if not waiting:
-                break
-            taken.append(min(waiting, key=lambda queue: queue[0].timestamp).popleft())
-        return taken
+            return queue or None
+        if any(not queue and not self._fetched_all[topic] for topic, queue in self._queues.items()):
+            return None
+        waiting = [queue for queue in self._queues.values() if queue]
+        return min(waiting, key=lambda queue: queue[0].timestamp, default=None)

@@ -47,5 +47,5 @@ def configure_logging(style: Literal["console", "json"], level: str) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level)
     # The libraries tell each step of each rebalance; what goes wrong still shows.
-    for name in ("aiokafka", "faust", "mode", "asyncio"):
+    for name in ("aiokafka", "faust", "mode", "asyncio", "segstream.adapters"):
         logging.getLogger(name).setLevel(max(logging.getLevelName(level), logging.WARNING))

@@ -26,6 +26,9 @@ if TYPE_CHECKING:
 MOST_SAMPLES = 1_000
 """Feature vectors kept for the trainer; when it cannot be reached the oldest go (samples may be lost)."""
 
+MOST_CHANGE_BYTES = 900_000
+"""A change larger than this goes without its reasons: Kafka takes 1,000,000 bytes, and what is committed must go out."""
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -113,7 +116,10 @@ class Draft:
         outcome = self.outcome
         for change in outcome.changes:
             change["processed_at"] = self._processed_at
-            self.changes.append((change["user_id"].encode(), orjson.dumps(change)))
+            value = orjson.dumps(change)
+            if len(value) > MOST_CHANGE_BYTES:
+                value = orjson.dumps(change | {"reasons": []})
+            self.changes.append((change["user_id"].encode(), value))
         outcome.changes.clear()
         for name, touch in outcome.fresh.items():
             self.states[name] = touch.user.encode()

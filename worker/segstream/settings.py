@@ -87,7 +87,7 @@ class Settings(BaseSettings):
         None, description="Static membership: a name that stays over restarts, such as the pod's."
     )
     session_timeout: Milliseconds = Field(
-        10_000, ge=1_000, description="After this silence Kafka gives a worker's partitions to others."
+        10_000, ge=6_000, description="After this silence Kafka gives a worker's partitions to others."
     )
     topics: Names = Field(("events",), min_length=1, description="Topics to read, separated by commas.")
     topic_changes: str = Field("segment-changes", description="Every transition.")

@@ -55,9 +55,9 @@ async def tidy(partition: Partition) -> bool:
 
 
 async def adopt_definitions(partition: Partition, clock: int) -> bool:
-    """Adopt the next version of the definitions if ``clock`` (ms) has passed its moment; return whether it did.
+    """Adopt the next version of the definitions if ``clock`` (ms) has passed its moment; return whether to call again.
 
-    Timers due before that moment are fired first, by the version of their time.
+    Timers due before that moment are fired first, a slice at each call, by the version of their time.
     """
     upcoming, last = partition.upcoming(), partition.bases[-1]
     if upcoming is None or clock - partition.options.timer_grace < upcoming.effective_at:
@@ -65,33 +65,34 @@ async def adopt_definitions(partition: Partition, clock: int) -> bool:
     at = max(upcoming.effective_at, last.at, partition.settled())
     # No further: the version after this one may come into force before ``clock``.
     partition.advance_clock(at + partition.options.timer_grace)
-    await _drain_all(partition, at)
-    await partition.enact(last._replace(definitions=upcoming.number, at=at))
+    if not await drain(partition, at):
+        await partition.enact(last._replace(definitions=upcoming.number, at=at))
     return True
 
 
 async def adopt_models(partition: Partition) -> bool:
-    """Adopt the newest snapshots once the last sweep is over; return whether there were any."""
+    """Adopt newer snapshots once the last sweep is over; return whether to call again. Never an older one."""
     last = partition.bases[-1]
     newest = partition.library.newest_models(last.definitions)
-    if partition.meta.sweep or newest == last.models:
+    models = last.models | {name: max(number, last.models.get(name, 0)) for name, number in newest.items()}
+    if partition.meta.sweep or models == last.models:
         return False
     at = max(last.at, partition.settled())
-    await _drain_all(partition, at)
-    await partition.enact(last._replace(models=newest, at=at))
+    if not await drain(partition, at):
+        await partition.enact(last._replace(models=models, at=at))
     return True
 
 
-async def _drain_all(partition: Partition, before: int) -> None:
-    while await drain(partition, before):
-        pass
+async def move_clock(partition: Partition, record: Record, clock: int) -> bool:
+    """Move a replay's clock, a slice of timers at each call; return whether the record is applied.
 
-
-async def move_clock(partition: Partition, record: Record, clock: int) -> None:
-    """Move a replay's clock; everything up to and including that moment has been sent, so what is due fires."""
-    while await adopt_definitions(partition, max(clock, partition.meta.clock)):
-        pass
+    Everything up to and including that moment has been sent, so what is due then fires.
+    """
+    if await adopt_definitions(partition, max(clock, partition.meta.clock)):
+        return False
     partition.advance_clock(clock)
-    await _drain_all(partition, partition.settled() + 1)
+    if await drain(partition, partition.settled() + 1):
+        return False
     partition.meta.offsets[record.topic] = record.offset
     await partition.commit(partition.draft())
+    return True

@@ -180,7 +180,7 @@ def test_the_settings_come_as_the_table_of_the_readme(capsys: pytest.CaptureFixt
     """Defaults as they are written, not as they are kept; nothing of this machine."""
     assert main(["settings", "--markdown"]) == 0
     rows = capsys.readouterr().out.splitlines()
-    assert any(row.startswith("| `SEGSTREAM_SESSION_TIMEOUT` | `10s` | duration, from 1s | ") for row in rows)
+    assert any(row.startswith("| `SEGSTREAM_SESSION_TIMEOUT` | `10s` | duration, from 6s | ") for row in rows)
     assert main(["settings", "--markdown", "--json"]) == 2
 
 

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 LIVE_LIMIT: Final = 30.0
 """Seconds without a look at Kafka after which the process counts as stuck: a hundred times the usual wait."""
 
+SILENT_LIMIT: Final = 20.0
+"""Seconds without an answer from Kafka after which a worker is not ready; it is asked once a second."""
+
 
 class _App(faust.App):
     """An app without tables."""
@@ -87,6 +90,9 @@ def control_plane(
     @app.page("/health/ready")
     async def ready(view: View, request: Request) -> Response:  # noqa: ARG001 - given by the web server
         troubles = {} if service.joined else {"group": "not joined yet"}
+        silence = time.monotonic() - service.answered_at
+        if service.joined and silence > SILENT_LIMIT:
+            troubles["kafka"] = f"no answer for {silence:.0f} s"
         troubles |= {
             str(number): runner.trouble for number, runner in service.runners.items() if runner.trouble
         }

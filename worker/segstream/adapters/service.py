@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import time
 from dataclasses import asdict
 from functools import partial
@@ -32,6 +33,9 @@ if TYPE_CHECKING:
 
 TICK = 1.0
 """Seconds between two looks at new versions, the log's ends, and two acknowledgements."""
+
+VECTORS = 500
+"""Feature vectors per record: with 16 numbers each, some 160 KB."""
 
 RETRY = 2.0
 """Seconds between two attempts to join the group anew."""
@@ -114,7 +118,7 @@ class SegmentationService(faust.Service):
         self._runs: dict[int, asyncio.Task[None]] = {}
         self._fetching: set[TopicPartition] = set()
         self._acknowledged: dict[TopicPartition, int] = {}
-        self.polled_at = time.monotonic()
+        self.polled_at = self.answered_at = time.monotonic()
         self.joined = False
         self._now = now
 
@@ -177,6 +181,12 @@ class SegmentationService(faust.Service):
     async def _run(self, runner: Runner) -> None:
         try:
             await runner.run()
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # A library's own cancellation strayed here: nobody asked this task to end.
+            await self.crash(error)
         except Exception as error:  # noqa: BLE001 - a defect of ours; whatever it is, the worker must not go on
             # Nothing is lost: what is committed stays, the rest is read again. But it would happen again, so say it.
             self._log.exception("partition_failed", partition=runner.number)
@@ -231,6 +241,13 @@ class SegmentationService(faust.Service):
                 offsets[there] = await starting_offset(
                     self._consumer, there, meta.offsets.get(there.topic), committed, self._start_from
                 )
+        # Where a topic is begun is kept at once: "latest" must not mean another place after a restart.
+        begun = {
+            there.topic: offset - 1 for there, offset in offsets.items() if there.topic not in meta.offsets
+        }
+        if begun:
+            meta.offsets |= begun
+            await flow.partition.commit(flow.partition.draft())
         runner.inbox.clear()
         # What was fetched before and not applied is fetched again: until then the clock must not pass it.
         runner.known_until = 0
@@ -263,7 +280,7 @@ class SegmentationService(faust.Service):
         runner.inbox.clear()
         expected = isinstance(error, Fenced | StateLost)
         self._log.log(
-            20 if expected else 30,
+            logging.INFO if expected else logging.WARNING,
             "partition_interrupted",
             partition=runner.number,
             kind=type(error).__name__,
@@ -291,7 +308,7 @@ class SegmentationService(faust.Service):
                 runner.inbox.add(
                     there.topic, records, fetched_all=high is not None and records[-1].offset + 1 >= high
                 )
-                if runner.inbox.waiting(there.topic) >= room:
+                if runner.inbox.waiting(there.topic) >= room or runner.inbox.full(there.topic):
                     self._consumer.pause(there)
                 runner.poke()
             self._resume(room // 2)
@@ -301,7 +318,9 @@ class SegmentationService(faust.Service):
     def _resume(self, room: int) -> None:
         for there in self._consumer.paused():
             runner = self.runners.get(there.partition)
-            if runner is not None and there in self._fetching and runner.inbox.waiting(there.topic) < room:
+            if runner is None or there not in self._fetching or runner.inbox.full(there.topic):
+                continue
+            if runner.inbox.waiting(there.topic) < room:
                 self._consumer.resume(there)
 
     # --- once a second -----------------------------------------------------------------------------------------
@@ -309,24 +328,29 @@ class SegmentationService(faust.Service):
     @Service.task
     async def _tick(self) -> None:
         while not self.should_stop:
-            try:
-                if await self._refresh():
-                    for runner in self.runners.values():
-                        runner.poke()
-                await self._look_at_ends()
-                await self._acknowledge()
-                await self._send_samples()
-            except (SegstreamError, KafkaError) as error:
-                self._log.warning("tick_failed", kind=type(error).__name__, error=str(error))
+            for step in (self._renew, self._look_at_ends, self._acknowledge, self._send_samples):
+                try:
+                    with kafka_errors(step.__name__.strip("_")):
+                        await step()
+                except SegstreamError as error:
+                    self._log.warning("tick_failed", step=step.__name__.strip("_"), error=str(error))
             await self.sleep(TICK)
+
+    async def _renew(self) -> None:
+        """Look for new definitions and snapshots."""
+        if await self._refresh():
+            for runner in self.runners.values():
+                runner.poke()
 
     async def _look_at_ends(self) -> None:
         """Tell each runner the moment up to which all that arrived has been fetched."""
         here = [tp for tp in self._fetching if tp in self._consumer.assignment()]
         if not here:
+            self.answered_at = time.monotonic()
             return
         asked_at = self._now()
         ends = await self._log_ends.ask(here)
+        self.answered_at = time.monotonic()
         behind = {tp.partition for tp in here if await self._consumer.position(tp) < ends[tp]}
         for there in here:
             runner = self.runners.get(there.partition)
@@ -363,8 +387,10 @@ class SegmentationService(faust.Service):
                     vectors.setdefault(name, []).append(vector)
         for name, found in vectors.items():
             if name in recipes:
-                sample = {"model": name, "recipe": recipes[name].fingerprint, "vectors": found}
-                await self._producer.send(self._samples_topic, orjson.dumps(sample), partition=0)
+                for first in range(0, len(found), VECTORS):
+                    part = found[first : first + VECTORS]
+                    sample = {"model": name, "recipe": recipes[name].fingerprint, "vectors": part}
+                    await self._producer.send(self._samples_topic, orjson.dumps(sample), partition=0)
 
 
 class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]  # aiokafka ships no types

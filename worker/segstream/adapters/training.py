@@ -88,6 +88,8 @@ class Trainer:
             except (Fenced, StateLost):
                 self._sessions.pop(name, None)
             except SegstreamError as error:
+                # What was offered may be there or not: begin again from what is saved.
+                self._sessions.pop(name, None)
                 self._log.warning("training_not_saved", model=name, error=str(error))
 
     async def _offer_or_save(self, name: str, epoch: int, session: TrainingSession) -> None:

@@ -27,6 +27,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         program = importlib.import_module("segstream.cli.main_app")
         # Some commands import what they need only now.
         code: int = program.main(argv)
+    except KeyboardInterrupt:
+        return 130
     except ModuleNotFoundError as error:
         missing = (error.name or "").partition(".")[0]
         if missing in _OWN:

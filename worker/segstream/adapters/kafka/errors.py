@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import Iterator
 
@@ -82,6 +83,11 @@ def kafka_errors(doing: str) -> Iterator[None]:
     """
     try:
         yield
+    except asyncio.CancelledError as error:
+        # When a task of aiokafka dies of a cancellation of its own, whoever waits for it gets that passed on.
+        if (task := asyncio.current_task()) is None or task.cancelling():
+            raise
+        raise ServerError(f"{doing}: Kafka's client gave up; it is started anew") from error
     except Exception as error:
         if (ours := translate(error, doing)) is None:
             raise

@@ -181,6 +181,6 @@ def _refuse_too_large(records: Sequence[OutRecord], partition: int) -> None:
     for topic, key, value in records:
         if value is not None and len(key) + len(value) > MAX_RECORD_BYTES:
             raise ServerError(
-                f"publish partition {partition}: a record of {len(key) + len(value)} bytes for {topic}, key {key[:64]!r}; "
+                f"publish partition {partition}: a record of {len(key) + len(value)} bytes for {topic}; "
                 f"Kafka takes {MAX_RECORD_BYTES}"
             )
