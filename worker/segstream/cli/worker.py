@@ -37,8 +37,8 @@ def _run(settings: Settings) -> int:
     from segstream.adapters.foreground import Foreground  # noqa: PLC0415
     from segstream.app import create_app  # noqa: PLC0415
 
-    # What is imported by now stays, and a batch leaves thousands of objects that live as long as the cache keeps
-    # them: looking through all that every 700 allocations, as Python does by default, costs a tenth of the CPU.
+    # What is imported by now stays, and a batch makes thousands of objects that go with it: looking through them every
+    # 700 allocations, as Python does by default, cost a tenth of the CPU.
     gc.freeze()
     gc.set_threshold(20_000, 50, 100)
     loop = asyncio.new_event_loop()
