@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from segstream.core.events import LogRecord
-from segstream.inbox import Inbox
+from segstream.inbox import MOST_BATCH_BYTES, Inbox
 
 
 def record(topic: str, offset: int, arrival: int) -> LogRecord:
@@ -46,3 +46,18 @@ def test_after_clearing_nothing_counts_as_fetched() -> None:
     inbox.clear()
     inbox.add("crm", [record("crm", 0, 5)], fetched_all=True)
     assert inbox.take(10) == []
+
+
+def test_large_records_fill_the_inbox_before_many_do() -> None:
+    """Memory is bounded in bytes: fetching stops, and a batch ends, long before the number of records says so."""
+    large = LogRecord("orders", 0, 0, 0, None, bytes(1 << 20))
+    inbox = Inbox(["orders"])
+    inbox.add("orders", [large._replace(offset=offset) for offset in range(20)], fetched_all=True)
+    assert inbox.full("orders")
+    taken = inbox.take(1_000)
+    assert len(taken) == MOST_BATCH_BYTES >> 20
+    assert not inbox.full("orders")
+    inbox.put_back(taken)
+    assert inbox.full("orders")
+    inbox.clear()
+    assert not inbox.full("orders")

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from segstream.core.decider import Decider
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from segstream.core.basis import Basis
     from segstream.core.clusters import Snapshot
     from segstream.core.definitions import Definitions
@@ -87,10 +89,13 @@ class Library:
         """Return the next version after ``number``, or None if there is none yet."""
         return self._versions.get(min((n for n in self._versions if n > number), default=-1))
 
-    def newest_models(self, definitions: int) -> dict[str, int]:
-        """Return the newest snapshot number of each model that these definitions use."""
-        used = [model.name for model in self.definitions(definitions).discovered]
-        return {name: self._newest[name] for name in used if name in self._newest}
+    def newest_models(self, definitions: int, in_force: Mapping[str, int]) -> dict[str, int]:
+        """Return the newest snapshot number of each model that these definitions use, never below that in force."""
+        numbers = {
+            model.name: max(self._newest.get(model.name, 0), in_force.get(model.name, 0))
+            for model in self.definitions(definitions).discovered
+        }
+        return {name: number for name, number in numbers.items() if number}
 
     def decider(self, basis: Basis) -> Decider:
         """Return what decides under ``basis``; a snapshot that is not kept any more is left out."""

@@ -73,8 +73,7 @@ async def adopt_definitions(partition: Partition, clock: int) -> bool:
 async def adopt_models(partition: Partition) -> bool:
     """Adopt newer snapshots once the last sweep is over; return whether to call again. Never an older one."""
     last = partition.bases[-1]
-    newest = partition.library.newest_models(last.definitions)
-    models = last.models | {name: max(number, last.models.get(name, 0)) for name, number in newest.items()}
+    models = partition.library.newest_models(last.definitions, last.models)
     if partition.meta.sweep or models == last.models:
         return False
     at = max(last.at, partition.settled())

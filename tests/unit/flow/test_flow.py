@@ -331,6 +331,28 @@ async def test_a_new_snapshot_moves_everybody() -> None:
     assert not await adopt_models(flow.partition)
 
 
+async def test_a_change_too_large_for_kafka_goes_without_its_reasons(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is committed must go out: else its partition would be held up for ever."""
+    monkeypatch.setattr("segstream.partition.MOST_CHANGE_BYTES", 400)
+    world = World([(0, BUYERS)])
+    flow = await world.owner()
+    await feed(flow, [record(0, START, order("u1", START))])
+    await finish(flow, None)
+    (change,) = world.changes()
+    assert (change["segment"], change["change"], change["reasons"]) == ("buyer", "entered", [])
+
+
+def test_a_partition_never_goes_back_to_an_older_snapshot() -> None:
+    """Promise 4: a worker that finds an older snapshot in Redis, say after a loss, stays with the one in force."""
+    library = World([(0, FOUND)]).library
+    library.add_snapshot(behaviour(1, 1.0, 9.0))
+    assert library.newest_models(1, {}) == {"behaviour": 1}
+    assert library.newest_models(1, {"behaviour": 2}) == {"behaviour": 2}
+    assert library.newest_models(1, {"removed": 5}) == {"behaviour": 1}, (
+        "a model that is not used any more goes"
+    )
+
+
 @pytest.mark.parametrize("deaths", range(12))
 async def test_after_redis_forgot_everybody_is_restated_under_a_new_incarnation(deaths: int) -> None:
     """Rule 6: sequences begin again at 1, whoever dies when on the way there, and nothing is lost or told twice."""
