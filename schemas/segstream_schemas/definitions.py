@@ -17,7 +17,7 @@ Examples
 
 from __future__ import annotations
 
-from typing import Annotated, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -53,6 +53,48 @@ Op: TypeAlias = Literal[
 EventType: TypeAlias = Literal["identify", "track", "page", "screen", "group", "alias"]
 TraitType: TypeAlias = Literal["text", "number", "boolean", "time"]
 
+RESERVED: Final = ("and", "or", "not", "in", "true", "false", "since", "traits")
+"""Words of the condition language, which no feature may be called."""
+
+OPTIONS: Final[dict[Op, tuple[tuple[str, ...], tuple[str, ...]]]] = {
+    "count": ((), ("of", "window", "resolution")),
+    "sum": (("of",), ("window", "resolution")),
+    "mean": (("of",), ()),
+    "min": (("of",), ()),
+    "max": (("of",), ()),
+    "first": (("of",), ()),
+    "last": (("of",), ()),
+    "first_time": ((), ("of",)),
+    "last_time": ((), ("of",)),
+    "rate": (("half_life",), ("of", "per")),
+}
+"""Which options each op needs, and which it takes as well."""
+
+
+def _features_schema(schema: dict[str, Any]) -> None:
+    """Add to a feature's JSON Schema what holds between its fields, so that editors tell it while one writes."""
+    optional = sorted({option for needs, takes in OPTIONS.values() for option in (*needs, *takes)})
+    rules: list[dict[str, Any]] = []
+    for op, (needs, takes) in OPTIONS.items():
+        others = {option: False for option in optional if option not in (*needs, *takes)}
+        given = {option: {"type": "string"} for option in needs}
+        then: dict[str, Any] = {"properties": {**given, **others}}
+        if needs:
+            then["required"] = [*needs]
+        rules.append({"if": {"required": ["op"], "properties": {"op": {"const": op}}}, "then": then})
+    named = {"required": ["name"], "properties": {"name": {"type": ["string", "array"]}}}
+    told = {"required": ["event"], "properties": {"event": {"type": ["string", "array"]}}}
+    of_pages = {"required": ["type"], "properties": {"type": {"enum": ["page", "screen"]}}}
+    of_tracks = {"properties": {"type": {"enum": ["track", None]}, "name": {"type": "null"}}}
+    rules += [{"if": named, "then": of_pages}, {"if": told, "then": of_tracks}]
+    schema["allOf"] = rules
+    schema["dependencies"] = {"resolution": ["window"]}
+
+
+def _section(**extra: Any) -> dict[str, Any]:
+    """Return that a section may be there with nothing in it yet."""
+    return {"type": ["object", "null"], **extra}
+
 
 class _Part(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
@@ -66,6 +108,8 @@ class FeatureDefinition(_Part):
     >>> FeatureDefinition(op="sum", of="properties.revenue", event="Order Completed", window="365d").window
     '365d'
     """
+
+    model_config = ConfigDict(json_schema_extra=_features_schema)
 
     op: Op = Field(description="What is kept of the selected events.", examples=["count"])
     event: OneOrMore | None = Field(
@@ -152,19 +196,26 @@ class DefinitionsDocument(_Part):
 
     version: Literal[1] = Field(description="Of this format.")
     features: Annotated[dict[Name, FeatureDefinition], Field(max_length=MOST)] = Field(
-        default={}, description="What is kept of the events."
+        default={},
+        description="What is kept of the events.",
+        json_schema_extra=_section(propertyNames={"not": {"enum": [*RESERVED]}}),
     )
     traits: Annotated[dict[TraitName, TraitType], Field(max_length=MOST)] = Field(
         default={},
         description="What identify events tell of the user, by type; read as traits.<name>.",
         examples=[{"country": "text", "age": "number"}],
+        json_schema_extra=_section(),
     )
     segments: Annotated[dict[Name, SegmentDefinition], Field(max_length=MOST)] = Field(
-        default={}, description="Segments by condition."
+        default={}, description="Segments by condition.", json_schema_extra=_section()
     )
     groups: Annotated[dict[Name, GroupDefinition], Field(max_length=MOST)] = Field(
-        default={}, description="Segments that exclude each other; each segment in one group at most."
+        default={},
+        description="Segments that exclude each other; each segment in one group at most.",
+        json_schema_extra=_section(),
     )
     discovered: Annotated[dict[Name, DiscoveredDefinition], Field(max_length=MOST)] = Field(
-        default={}, description="Segments found by a model, called <name>.<id>."
+        default={},
+        description="Segments found by a model, called <name>.<id>.",
+        json_schema_extra=_section(),
     )

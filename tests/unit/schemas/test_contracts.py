@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import uuid
 from datetime import UTC, datetime, timedelta, timezone
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -12,6 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
+import segstream
 import segstream_schemas
 from segstream_schemas import (
     Cause,
@@ -205,9 +209,33 @@ def test_keys_of_the_read_model_are_those_of_the_design() -> None:
 
 
 def test_the_public_names_are_pinned() -> None:
-    """A name that goes or comes is a decision, not an accident."""
-    assert {
-        "Cause", "Change", "DeadLetter", "Event", "InputValues", "Membership", "Memberships", "Published",
-        "ReadModelKeys", "Reason", "RejectionReason", "Time", "change_id",
-    } <= set(segstream_schemas.__all__)  # fmt: skip
-    assert all(hasattr(segstream_schemas, name) for name in segstream_schemas.__all__)
+    """A name that goes or comes is a decision, not an accident; `segstream` has the same ones."""
+    assert set(segstream_schemas.__all__) == {
+        "Answer", "AsyncSegmentReader", "Catalog", "Cause", "Change", "ChangeConsumer", "ChangesError",
+        "ContractError", "DeadLetter", "DefinitionsDocument", "DiscoveryInfo", "Event", "FeatureValue", "Gap",
+        "InputValues", "Member", "Membership", "Memberships", "Published", "ReadModelError", "ReadModelKeys",
+        "Reason", "RejectionReason", "SegmentInfo", "SegmentReader", "Time", "change_id",
+    }  # fmt: skip
+    assert segstream.__all__ == segstream_schemas.__all__
+    for name in segstream.__all__:
+        assert getattr(segstream, name) is getattr(segstream_schemas, name)
+        assert name in dir(segstream)
+        assert name in dir(segstream_schemas)
+
+
+@pytest.mark.parametrize("module", [segstream, segstream_schemas])
+def test_a_name_that_is_not_there_is_an_attribute_error(module: ModuleType) -> None:
+    """As of every module, so that `hasattr` and `from ... import` work as usual."""
+    assert not hasattr(module, "no_such_name")
+    with pytest.raises(AttributeError, match=f"module '{module.__name__}' has no attribute 'no_such_name'"):
+        module.no_such_name  # noqa: B018 - looking is the point
+
+
+def test_the_models_alone_load_neither_redis_nor_kafka() -> None:
+    """Every module of the worker imports `segstream`, and a producer wants no more than `Event`."""
+    program = (
+        "import sys, segstream; light = 'pydantic' not in sys.modules; from segstream_schemas import Event;"
+        "print(light, [name for name in ('redis', 'aiokafka', 'asyncio') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout == "True []\n"
