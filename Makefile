@@ -43,13 +43,19 @@ bench: setup  ## CPU per event of one worker, on Apache Kafka and Redis
 	$(BIN)/pytest -m bench -s tests/bench
 
 # Universal: one file for Python 3.11 to 3.13 and every platform. Add ARGS=--upgrade for newer versions.
-lock: setup  ## write requirements.lock from pyproject.toml
-	$(BIN)/uv pip compile pyproject.toml --universal --python-version 3.11 --all-extras --group dev \
-	  --generate-hashes --no-annotate --no-emit-index-url --custom-compile-command "make lock" \
-	  --quiet --output-file requirements.lock $(ARGS)
+# What goes into the image is held to the same versions.
+LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate \
+  --no-emit-index-url --custom-compile-command "make lock" --quiet
+lock: setup  ## write requirements.lock from pyproject.toml, and the image's two
+	$(LOCK) pyproject.toml --all-extras --group dev --output-file requirements.lock $(ARGS)
+	$(LOCK) pyproject.toml --extra worker --constraint requirements.lock --output-file deploy/requirements-worker.lock $(ARGS)
+	$(LOCK) --group build --constraint requirements.lock --output-file deploy/requirements-build.lock $(ARGS)
+
+schemas: setup  ## write schemas/json and schemas/asyncapi.yaml from the models
+	$(BIN)/python -m tests.schemas
 
 clean:  ## remove what the targets above made
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test lint format bench lock clean
+.PHONY: help setup demo test lint format bench lock schemas clean
