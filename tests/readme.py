@@ -26,7 +26,7 @@ from typer.main import get_group
 
 from segstream.cli import main
 from segstream.cli.main_app import app
-from segstream.cli.setup import settings_table
+from segstream.cli.settings_list import settings_table
 from segstream.core.features.registry import REGISTRY
 from segstream_schemas import RejectionReason
 

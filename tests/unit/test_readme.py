@@ -19,6 +19,7 @@ from segstream.adapters.redis.state import RedisStateStore
 from segstream.cli.main_app import app
 from segstream.ports import NOTHING_TOLD, View
 from segstream.settings import PREFIX, Settings
+from segstream.views import encode
 from tests.readme import README, ROOT, blocks, renewed
 
 TEXT = README.read_text(encoding="utf-8")
@@ -84,7 +85,9 @@ async def test_the_redis_example_reads_what_the_worker_writes(redis_url: str, re
     entered = {"at_risk": 899_078_400_001}
     await model.describe({"partitions": "2"}, 1)
     await model.write(
-        1, epoch, [View("23490", 1, 1, 1, 0, 1, {}, {"at_risk": (899_078_400_001, None)}, {}, entered, [])]
+        1,
+        epoch,
+        [encode(View("23490", 1, 1, 1, 0, 1, {}, {"at_risk": (899_078_400_001, None)}, {}, entered, []))],
     )
     example = re.search(r"```python redis\n(.*?)```", TEXT, re.DOTALL)
     assert example

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+from typer.main import get_group
 from typer.testing import CliRunner
 
 from segstream.cli import main
@@ -49,7 +50,7 @@ def no_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.delenv(name, raising=False)
 
 
-@pytest.mark.parametrize("command", ["worker", "validate", "apply", "demo", "settings", "topics", "version"])
+@pytest.mark.parametrize("command", sorted(get_group(app).commands))
 def test_each_command_has_help_with_an_example(command: str) -> None:
     """Nobody should have to guess."""
     result = CliRunner().invoke(app, [command, "--help"])
@@ -132,24 +133,6 @@ def test_a_worker_with_a_wrong_setting_says_which(
     assert lines[0].startswith("segstream: SEGSTREAM_CLOCK: ")
 
 
-@pytest.mark.parametrize(
-    "arguments",
-    [
-        ["bogus"],
-        ["validate"],
-        ["validate", "/does/not/exist"],
-        ["demo", "--kafka", "other"],
-        ["demo", "--bogus"],
-    ],
-)
-def test_wrong_usage_ends_with_2(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """What is wrong is said on stderr."""
-    assert main(arguments) == 2
-    shown = capsys.readouterr()
-    assert shown.out == ""
-    assert shown.err
-
-
 def test_a_time_that_is_none_is_wrong_usage(good: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The option is named, and an example given."""
     assert main(["apply", good, "--at", "tomorrow"]) == 2
@@ -162,26 +145,6 @@ def test_with_debug_an_error_is_raised_as_it_is(bad: str) -> None:
     """Wherever the option stands."""
     with pytest.raises(Exception, match="orderz"):
         main(["apply", bad, "--debug"])
-
-
-def test_the_settings_are_listed_without_secrets(
-    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Each with its value now; a password is not shown."""
-    monkeypatch.setenv("SEGSTREAM_REDIS", "redis://someone:secret@localhost/0")
-    monkeypatch.setenv("SEGSTREAM_CLOCK", "event")
-    assert main(["settings"]) == 0
-    shown = capsys.readouterr().out
-    assert "SEGSTREAM_CLOCK=event\n" in shown
-    assert "secret" not in shown
-
-
-def test_the_settings_come_as_the_table_of_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
-    """Defaults as they are written, not as they are kept; nothing of this machine."""
-    assert main(["settings", "--markdown"]) == 0
-    rows = capsys.readouterr().out.splitlines()
-    assert any(row.startswith("| `SEGSTREAM_SESSION_TIMEOUT` | `10s` | duration, from 6s | ") for row in rows)
-    assert main(["settings", "--markdown", "--json"]) == 2
 
 
 def test_the_version_is_told(capsys: pytest.CaptureFixture[str]) -> None:

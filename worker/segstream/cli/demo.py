@@ -2,22 +2,12 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
-from importlib import resources
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from segstream.cli.definitions import moment, read
-from segstream.core.definitions import read_definitions
-
-
-class Kafka(StrEnum):
-    """Which broker the demo runs on."""
-
-    EMBEDDED = "embedded"
-    APACHE = "apache"
+from segstream.cli.arguments import Broker, Kafka, moment, read
 
 
 def demo(
@@ -43,10 +33,7 @@ def demo(
             help="Where time ends; later events are left out. By default 1998-06-30, or the last event.",
         ),
     ] = None,
-    kafka: Annotated[
-        Kafka,
-        typer.Option(help="embedded: librdkafka's mock cluster, at once; apache: Apache Kafka, run by Java."),
-    ] = Kafka.EMBEDDED,
+    kafka: Kafka = Broker.EMBEDDED,
     keep: Annotated[
         bool, typer.Option("--keep", help="Leave everything running at the end, until Ctrl-C.")
     ] = False,
@@ -55,11 +42,13 @@ def demo(
     ] = False,
 ) -> None:
     """Replay 18 months of real purchases through a worker, with a Kafka and a Redis of its own."""
-    # Kafka's client and the demo's data take a second to load, which no other command needs.
-    from segstream.demo.interrupts import Interrupted  # noqa: PLC0415
-    from segstream.demo.play import Programme, play  # noqa: PLC0415
-    from segstream.demo.purchases import END, load_events, load_purchases  # noqa: PLC0415
-    from segstream.demo.show import Screen  # noqa: PLC0415
+    from importlib import resources
+
+    from segstream.core.definitions import read_definitions
+    from segstream.demo.interrupts import Interrupted
+    from segstream.demo.play import Programme, play
+    from segstream.demo.purchases import END, load_events, load_purchases
+    from segstream.demo.show import Screen
 
     if definitions is None:
         name, text = (

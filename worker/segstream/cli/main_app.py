@@ -5,26 +5,63 @@ Exit codes: 0 done, 1 failed, 2 wrong usage, 130 ended by Ctrl-C.
 
 from __future__ import annotations
 
+import logging
 import sys
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import TyperException
 
+from segstream.cli.changes import changes
 from segstream.cli.definitions import apply, validate
 from segstream.cli.demo import demo
-from segstream.cli.setup import settings, topics
+from segstream.cli.local import local
+from segstream.cli.rebuild import rebuild
+from segstream.cli.reset import reset
+from segstream.cli.segments import segments
+from segstream.cli.settings import settings
+from segstream.cli.topics import topics
+from segstream.cli.user import user
 from segstream.cli.version import version
 from segstream.cli.worker import worker
 from segstream.errors import DefinitionError, SegstreamError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+
+def _plain(parameters: list[Any]) -> list[Any]:
+    """Make flags that nobody gave false: typer's own are None, and to look at that it imports pydantic.
+
+    That would be half the time that `segstream version`, or a completion, takes.
+    """
+    for parameter in parameters:
+        if getattr(parameter, "is_flag", False) and parameter.default is None:
+            parameter.default = False
+    return parameters
+
+
+class Command(TyperCommand):
+    """A command."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return its parameters."""
+        return _plain(super().get_params(ctx))
+
+
+class Commands(TyperGroup):
+    """All of them."""
+
+    def get_params(self, ctx: Any) -> list[Any]:
+        """Return its parameters."""
+        return _plain(super().get_params(ctx))
+
 
 app = typer.Typer(
     name="segstream",
+    cls=Commands,
     help="Keeps every user's segments right, second by second.",
-    no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
@@ -40,15 +77,23 @@ def _options(
     """Keeps every user's segments right, second by second."""  # noqa: D401 - the program's description
 
 
-app.command(epilog="Example: SEGSTREAM_KAFKA=one:9092 SEGSTREAM_DEFINITIONS=shop.yaml segstream worker")(
-    worker
-)
-app.command(epilog="Example: segstream validate shop.yaml")(validate)
-app.command(epilog="Example: segstream apply shop.yaml --note 'at_risk after 45 days'")(apply)
-app.command(epilog="Example: segstream demo --definitions my.yaml")(demo)
-app.command(epilog="Example: segstream settings --json")(settings)
-app.command(epilog="Example: segstream topics --partitions 12 --replication 3")(topics)
-app.command(epilog="Example: segstream version --json")(version)
+def _add(function: Callable[..., None], example: str) -> None:
+    app.command(cls=Command, epilog=f"Example: {example}")(function)
+
+
+_add(worker, "SEGSTREAM_KAFKA=one:9092 SEGSTREAM_DEFINITIONS=shop.yaml segstream worker")
+_add(validate, "segstream validate shop.yaml")
+_add(apply, "segstream apply shop.yaml --note 'at_risk after 45 days'")
+_add(demo, "segstream demo --definitions my.yaml")
+_add(local, "segstream local --kafka apache")
+_add(topics, "segstream topics --check")
+_add(user, "segstream user 00042")
+_add(segments, "segstream segments --since 24h")
+_add(changes, "segstream changes --follow --segment at_risk")
+_add(rebuild, "segstream rebuild --timeout 1h")
+_add(reset, "segstream reset --partition 3 --to earliest")
+_add(settings, "segstream settings --json")
+_add(version, "segstream version --json")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -60,16 +105,28 @@ def main(argv: Sequence[str] | None = None) -> int:
         Arguments without the program's name; those of this process otherwise.
     """
     arguments, debug = _without_debug(list(sys.argv[1:] if argv is None else argv))
+    if not debug:
+        # Kafka's client logs what it then raises; errors are told in one line. (The worker sets up logging itself.)
+        logging.getLogger("aiokafka").addHandler(logging.NullHandler())
     try:
-        app(args=arguments, prog_name="segstream")
-    except SystemExit as end:
+        # Without standing alone typer leaves errors to us, and returns what a command exits with.
+        code = app(args=arguments or ["--help"], prog_name="segstream", standalone_mode=False)
+    except SystemExit as end:  # completion ends the process itself
         return end.code if isinstance(end.code, int) else 0 if end.code is None else 1
+    except typer.Abort:
+        sys.stderr.write("segstream: aborted\n")
+        return 1
+    except TyperException as error:
+        sys.stderr.write(f"segstream: {_usage(error, arguments)}\n")
+        return error.exit_code
     except SegstreamError as error:
         if debug:
             raise
         report(error)
         return 2 if isinstance(error, UsageError) else 1
-    return 0
+    if not arguments:
+        return 2
+    return code if isinstance(code, int) else 0
 
 
 def report(error: SegstreamError) -> None:
@@ -77,6 +134,16 @@ def report(error: SegstreamError) -> None:
     sys.stderr.write(f"segstream: {error}\n")
     if isinstance(error, DefinitionError) and (excerpt := error.excerpt()):
         sys.stderr.write("".join(f"  {line}\n" for line in excerpt.splitlines()))
+
+
+def _usage(error: TyperException, arguments: Sequence[str]) -> str:
+    """Return what is wrong with the call in one line, with the help to ask for."""
+    text = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")
+    text = f"{text[:1].lower()}{text[1:]}" + ("" if text.endswith("?") else ";")
+    # Not every error of typer's knows which command it is about.
+    names = {command.callback.__name__ for command in app.registered_commands if command.callback is not None}
+    command = next((argument for argument in arguments if not argument.startswith("-")), "")
+    return f"{text} `segstream {f'{command} ' if command in names else ''}--help` says more"
 
 
 def _without_debug(arguments: list[str]) -> tuple[list[str], bool]:

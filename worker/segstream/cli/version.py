@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import json as json_module
-import platform
-from importlib import metadata
-from typing import Annotated
 
 import typer
 
-Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+from segstream.cli.arguments import Json
 
 
 def version(*, json: Json = False) -> None:
     """Print the program's version."""
+    import platform
+    from importlib import metadata
+
     try:
         number = metadata.version("segstream")
     except metadata.PackageNotFoundError:

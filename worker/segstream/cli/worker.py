@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import gc
-import logging
 import signal
-import socket
 import sys
 from typing import TYPE_CHECKING
 
 import typer
 
 from segstream.errors import SettingsError
-from segstream.logs import configure_logging
-from segstream.settings import load_settings
 
 if TYPE_CHECKING:
     from segstream.settings import Settings
@@ -25,6 +20,9 @@ def worker() -> None:
 
     Stops at once on a second signal. Logs go to stderr.
     """
+    from segstream.logs import configure_logging
+    from segstream.settings import load_settings
+
     settings = load_settings()
     configure_logging(settings.log_format, settings.log_level)
     # Until the worker listens for signals itself there is nothing to finish.
@@ -33,9 +31,10 @@ def worker() -> None:
 
 
 def _run(settings: Settings) -> int:
-    # Faust takes a second to import, and other commands do without it.
-    from segstream.adapters.foreground import Foreground  # noqa: PLC0415
-    from segstream.app import create_app  # noqa: PLC0415
+    import asyncio
+
+    from segstream.adapters.foreground import Foreground
+    from segstream.app import create_app
 
     # What is imported by now stays, and a batch makes thousands of objects that go with it: looking through them every
     # 700 allocations, as Python does by default, cost a tenth of the CPU.
@@ -50,7 +49,9 @@ def _run(settings: Settings) -> int:
 
 async def _check_servers(settings: Settings) -> None:
     """Do what the worker does first, to fail in one line: Faust would print tracebacks, or try again for ever."""
-    from segstream.app import Application  # noqa: PLC0415 - see _run
+    import logging
+
+    from segstream.app import Application
 
     parts = Application(settings)
     logging.disable(logging.ERROR)  # the worker itself warns of the same in a moment; errors are raised
@@ -63,6 +64,8 @@ async def _check_servers(settings: Settings) -> None:
 
 
 def _check_port(settings: Settings) -> None:
+    import socket
+
     if not settings.web_port:
         return
     try:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import sys
 import tempfile
@@ -10,13 +9,10 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, Literal
 
-from segstream.adapters.kafka.client import KafkaSettings
-from segstream.adapters.kafka.topics import Topics, create_topics
+from segstream.adapters.kafka.topics import Topics
 from segstream.errors import LocalServerError
-from segstream.local.apache_kafka import ApacheKafka
-from segstream.local.mock_kafka import MockKafka
+from segstream.local.pair import LocalPair
 from segstream.local.process import Child
-from segstream.local.redis import LocalRedis
 from segstream.settings import PREFIX
 
 PARTITIONS: Final = 4
@@ -85,7 +81,8 @@ class Stage:
     def __init__(
         self, kafka: Literal["embedded", "apache"], definitions: str, learning: dict[str, str]
     ) -> None:
-        self._kafka, self._definitions, self._learning = kafka, definitions, learning
+        self._definitions, self._learning = definitions, learning
+        self._servers = LocalPair(kafka, TOPICS, PARTITIONS)
         self._stack = ExitStack()
         self.kafka_address = self.redis_url = ""
         self.worker: Worker
@@ -102,11 +99,9 @@ class Stage:
         directory = self._stack.enter_context(tempfile.TemporaryDirectory(prefix="segstream-demo-"))
         definitions = Path(directory, "definitions.yaml")
         definitions.write_text(self._definitions, encoding="utf-8")
-        redis = LocalRedis(durable=False)
-        self._stack.callback(redis.close)
-        redis.start()
-        self.redis_url = redis.url
-        self.kafka_address = self._apache() if self._kafka == "apache" else self._embedded()
+        self._stack.callback(self._servers.close)
+        self._servers.open()
+        self.redis_url, self.kafka_address = self._servers.redis_url, self._servers.kafka_address
         self.worker = Worker(Path(directory), self._settings(definitions))
         self._stack.callback(self.worker.stop)
         self.worker.start()
@@ -115,25 +110,9 @@ class Stage:
         """Stop it all in the reverse order, and remove what it left."""
         self._stack.close()
 
-    def _embedded(self) -> str:
-        topics = dict.fromkeys(TOPICS.configuration(), PARTITIONS) | {TOPICS.samples: 1}
-        broker = MockKafka(topics)
-        self._stack.callback(broker.close)
-        broker.start()
-        return broker.address
-
-    def _apache(self) -> str:
-        broker = ApacheKafka()
-        self._stack.callback(broker.close)
-        broker.start()
-        asyncio.run(create_topics(KafkaSettings(broker.address), TOPICS, PARTITIONS))
-        return broker.address
-
     def _settings(self, definitions: Path) -> dict[str, str]:
         return {
-            "kafka": self.kafka_address,
-            "kafka_check_crcs": str(self._kafka == "apache").lower(),
-            "redis": self.redis_url,
+            **self._servers.settings(),
             "definitions": str(definitions),
             # The events are of long ago: their own time is what counts.
             "clock": "event",

@@ -20,6 +20,8 @@ Examples
 ... }
 >>> tell(change, {"at_risk": {"orders >= 2 and since(last_order) > 60d"}})
 '00042 entered at_risk: since(last_order) > 60d, by timer'
+>>> tell(change | {"reasons": []}, {})
+'00042 entered at_risk, by timer'
 """
 
 from __future__ import annotations
@@ -38,18 +40,24 @@ def tell(change: Mapping[str, Any], conditions: Mapping[str, Collection[str]]) -
     change : mapping
         A record of ``segment-changes``.
     conditions : mapping of str to collection of str
-        The conditions of each segment: those tell more about it than others of its group do.
+        The conditions of each segment, where they are known: those tell more about it than others of its group do.
     """
     segment = change["segment"]
     line = f"{change['user_id']} {change['change']} {segment or 'anew'}"
-    why = _why(change["reasons"], conditions.get(segment, ()))
+    why = _why(change["reasons"], conditions.get(segment, ()), entered=change["change"] == "entered")
     return f"{line}: {why}, by {change['cause']['type']}" if why else f"{line}, by {change['cause']['type']}"
 
 
-def _why(reasons: list[Mapping[str, Any]], own: Collection[str]) -> str:
+def _why(reasons: list[Mapping[str, Any]], own: Collection[str], *, entered: bool) -> str:
     if not reasons:
         return ""
-    reason = next((reason for reason in reasons if reason["condition"] in own), reasons[0])
+    # In a group the conditions of the segment that was left come first, those of the one that was entered last.
+    likely = (
+        next((reason for reason in reversed(reasons) if reason["after"]), reasons[0])
+        if entered
+        else reasons[0]
+    )
+    reason = next((reason for reason in reasons if reason["condition"] in own), likely)
     moved = [text for text, values in reason["inputs"].items() if values["before"] != values["after"]]
     parts = list(split(reason["condition"]))
     told = " and ".join(part for part in parts if any(text in part for text in moved)) or reason["condition"]

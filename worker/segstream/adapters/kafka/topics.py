@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
-from aiokafka.admin.config_resource import ConfigResource, ConfigResourceType
-from aiokafka.errors import KafkaError, TopicAlreadyExistsError, for_code
+from aiokafka.errors import TopicAlreadyExistsError, for_code
 
 from segstream.adapters.kafka.client import KafkaSettings
 from segstream.adapters.kafka.errors import kafka_errors
+from segstream.adapters.kafka.survey import (
+    CLEANUP,
+    RETENTION,
+    TIMESTAMPS,
+    Difference,
+    Survey,
+    administrator,
+    differences,
+    survey,
+)
+from segstream.core.time import DAY, format_duration
 from segstream.errors import LayoutError
 
-_TIMESTAMPS, _CLEANUP = "message.timestamp.type", "cleanup.policy"
-_ARRIVAL = {_TIMESTAMPS: "LogAppendTime"}
-_COMPACTED = {_CLEANUP: "compact"}
+_ARRIVAL = {TIMESTAMPS: "LogAppendTime"}
+_COMPACTED = {CLEANUP: "compact"}
 # One small record per transaction, of which only the last counts; compaction leaves the open segment (1 GB) alone.
 _SMALL_SEGMENTS = {"segment.bytes": str(16 * 1024 * 1024)}
 _VISIBLE_POLL_SECONDS = 0.05
 # Samples are for learning from now on.
-_ONE_DAY = {"retention.ms": str(24 * 60 * 60 * 1000)}
+_ONE_DAY = {RETENTION: str(DAY)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +133,7 @@ async def create_topics(
         for name, configuration in topics.configuration().items()
     ]
     with kafka_errors("create topics"):
-        async with _admin(settings) as admin:
+        async with administrator(settings) as admin:
             cluster = await admin.describe_cluster()
             if cluster["controller_id"] not in {broker["node_id"] for broker in cluster["brokers"]}:
                 before = {topic["topic"] for topic in await admin.describe_topics()}
@@ -158,12 +166,69 @@ async def check_topics(settings: KafkaSettings, topics: Topics) -> Layout:
     ServerError
         Kafka cannot be reached.
     """
+    found = await describe_topics(settings, topics)
+    partitions = _count(topics, found)
+    warnings = [
+        f"topic {each.topic}: {each.what} is {each.found}, {each.wanted} is recommended"
+        for each in differences(found, topics.configuration(), {})
+    ]
+    return Layout(partitions, (*doubts(found, topics), *warnings))
+
+
+async def describe_topics(settings: KafkaSettings, topics: Topics) -> Survey:
+    """Return how the topics are; needs no more than the right to describe them, and creates none.
+
+    Raises
+    ------
+    ServerError
+        Kafka cannot be reached.
+    """
     with kafka_errors("check topics"):
-        async with _admin(settings) as admin:
-            # Asking for all: asking for one by name would create it where brokers do that.
-            found = {topic["topic"]: len(topic["partitions"]) for topic in await admin.describe_topics()}
-            partitions = _count(topics, found)
-            return Layout(partitions, tuple(await _warnings(admin, topics)))
+        async with administrator(settings) as admin:
+            return await survey(admin, topics.configuration())
+
+
+def compare_topics(
+    found: Survey, topics: Topics, partitions: int | None = None, replicas: int | None = None
+) -> list[Difference]:
+    """Return what is not as it should be.
+
+    Parameters
+    ----------
+    found : Survey
+    topics : Topics
+    partitions : int, optional
+        N, where it is given; else what most of the co-partitioned topics have.
+    replicas : int, optional
+        On how many brokers each should be kept, where it is given.
+    """
+    counts = [topic.partitions for name in topics.co_partitioned if (topic := found.topics.get(name))]
+    usual = partitions or (max(counts, key=counts.count) if counts else 0)
+    wanted = dict.fromkeys(topics.co_partitioned, usual)
+    return differences(found, topics.configuration(), wanted, replicas)
+
+
+def doubts(found: Survey, topics: Topics) -> list[str]:
+    """Return what is not wrong, but worth a line: settings that nobody can check, events that do not stay for long.
+
+    Examples
+    --------
+    >>> from segstream.adapters.kafka.survey import Found
+    >>> doubts(Survey({"events": Found(4, 3, {"retention.ms": "3600000"})}, {}), Topics())
+    ['events: records are kept for 1h; a worker that stands still for longer loses events unread']
+    """
+    found_doubts = []
+    if found.unreadable:
+        why = next(iter(found.unreadable.values()))
+        found_doubts.append(f"cannot check the settings of {', '.join(found.unreadable)} ({why})")
+    for name in topics.events:
+        kept = (((topic := found.topics.get(name)) and topic.settings) or {}).get(RETENTION, "")
+        if kept.isdigit() and int(kept) < DAY:
+            found_doubts.append(
+                f"{name}: records are kept for {format_duration(int(kept))}; a worker that stands still for longer loses "
+                "events unread"
+            )
+    return found_doubts
 
 
 async def _until_visible(admin: AIOKafkaAdminClient, names: Sequence[str], timeout_ms: int) -> None:
@@ -179,57 +244,18 @@ async def _until_visible(admin: AIOKafkaAdminClient, names: Sequence[str], timeo
             await asyncio.sleep(_VISIBLE_POLL_SECONDS)
 
 
-def _count(topics: Topics, found: Mapping[str, int]) -> int:
+def _count(topics: Topics, found: Survey) -> int:
     """Return N."""
-    missing = [name for name in (*topics.co_partitioned, topics.samples) if not found.get(name)]
+    missing = [name for name, topic in found.topics.items() if topic is None]
     if missing:
         raise LayoutError(
             f"topics missing, or not to be seen by this client: {', '.join(missing)}; `segstream topics` creates them"
         )
-    counts = {name: found[name] for name in topics.co_partitioned}
+    counts = {name: topic.partitions for name, topic in found.topics.items() if topic is not None}
+    del counts[topics.samples]
     if len(set(counts.values())) > 1:
         listed = ", ".join(f"{name} has {count}" for name, count in counts.items())
         raise LayoutError(
             f"topics must have the same number of partitions, but {listed}; create them anew with one number"
         )
     return counts[topics.changes]
-
-
-async def _warnings(admin: AIOKafkaAdminClient, topics: Topics) -> list[str]:
-    wanted = {
-        name: {key: value for key, value in configuration.items() if key in (_TIMESTAMPS, _CLEANUP)}
-        for name, configuration in topics.configuration().items()
-    }
-    try:
-        actual = await _describe(admin, [name for name, configuration in wanted.items() if configuration])
-    except KafkaError as error:
-        return [f"cannot check the topics' settings ({error})"]
-    return [
-        f"topic {name}: {key} is {actual[name][key]}, {value} is recommended"
-        for name, configuration in wanted.items()
-        for key, value in configuration.items()
-        if value not in actual.get(name, {}).get(key, value).split(",")
-    ]
-
-
-async def _describe(admin: AIOKafkaAdminClient, names: Sequence[str]) -> dict[str, dict[str, str]]:
-    """Return the topics' settings."""
-    asked = dict.fromkeys((_TIMESTAMPS, _CLEANUP), "")
-    resources = [ConfigResource(ConfigResourceType.TOPIC, name, asked) for name in names]
-    settings: dict[str, dict[str, str]] = {}
-    for response in await admin.describe_configs(resources):
-        for code, _why, _kind, name, entries in response.resources:
-            if code:
-                raise for_code(code)(name)
-            settings[name] = {key: value for key, value, *_ in entries}
-    return settings
-
-
-@asynccontextmanager
-async def _admin(settings: KafkaSettings) -> AsyncIterator[Any]:
-    admin = AIOKafkaAdminClient(**settings.kwargs("admin"))
-    try:
-        await admin.start()
-        yield admin
-    finally:
-        await admin.close()

@@ -1,0 +1,90 @@
+"""Wrong usage is told in one line, with the help to ask for, and ends with 2."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from segstream.cli import main
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["setings"], "no such command 'setings'. Did you mean 'settings'? `segstream --help` says more"),
+        (["--bogus"], "no such option: --bogus; `segstream --help` says more"),
+        (["demo", "--bogus"], "no such option: --bogus; `segstream demo --help` says more"),
+        (["validate"], "missing argument 'FILE...'; `segstream validate --help` says more"),
+        (
+            ["changes", "--limit"],
+            "option '--limit' requires an argument; `segstream changes --help` says more",
+        ),
+        (
+            ["demo", "--kafka", "other"],
+            "invalid value for '--kafka': 'other' is not one of 'embedded', 'apache'; `segstream demo --help` says more",
+        ),
+        (["version", "now"], "got unexpected extra argument(s) (now); `segstream version --help` says more"),
+        (
+            ["changes", "--since", "1h", "--from", "earliest"],
+            "--since and --from exclude each other; give one of them",
+        ),
+        (
+            ["changes", "--since", "soon"],
+            "--since: 'soon' is not a duration; write for instance 90s, 15m, 1h or 7d",
+        ),
+        (
+            ["changes", "--from", "dawn"],
+            "--from: 'dawn' is not a time; write for instance 1998-06-30T00:00:00Z",
+        ),
+        (["user", "\udcff"], "the user '\\udcff' is not UTF-8; ids are text"),
+    ],
+)
+def test_what_is_wrong_is_told_in_one_line(
+    arguments: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On stderr, without a frame; the exit code is 2."""
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    assert (shown.out, shown.err) == ("", f"segstream: {told}\n")
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["validate", "/does/not/exist"], ["topics", "--partitions", "0"], ["topics", "--partitions", "x"]],
+)
+def test_a_value_that_is_not_allowed_names_the_option(
+    arguments: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The words are typer's; they stand in one line all the same."""
+    assert main(arguments) == 2
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert shown.err.startswith("segstream: invalid value for '")
+    assert shown.err.count("\n") == 1
+
+
+def test_without_a_command_the_help_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is no success: a script that has lost its arguments should notice."""
+    assert main([]) == 2
+    assert "Usage: segstream" in capsys.readouterr().out
+
+
+def test_a_listener_that_goes_away_is_no_traceback() -> None:
+    """`segstream settings | head -1` closes the pipe before all is written."""
+    read, write = os.pipe()
+    os.close(read)
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "segstream", "settings"],
+            stdout=write,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    finally:
+        os.close(write)
+    assert (done.returncode, done.stderr) == (1, "")

@@ -1,0 +1,132 @@
+"""Options that several commands share, and reading what they hold.
+
+Importing a command must be quick, since help, completion and every other command import it too: so everything heavier
+than typer is imported where a command runs.
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from segstream.errors import DefinitionError, UsageError
+
+File = Annotated[
+    Path,
+    typer.Argument(metavar="FILE", exists=True, dir_okay=False, readable=True, help="Definitions, in YAML."),
+]
+Files = Annotated[
+    list[Path],
+    typer.Argument(
+        metavar="FILE...", exists=True, dir_okay=False, readable=True, help="Definitions, in YAML."
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+
+
+class Broker(StrEnum):
+    """Which Kafka of our own to start."""
+
+    EMBEDDED = "embedded"
+    APACHE = "apache"
+
+
+Kafka = Annotated[
+    Broker,
+    typer.Option(help="embedded: librdkafka's mock cluster, at once; apache: Apache Kafka, run by Java."),
+]
+
+
+def read(file: Path) -> str:
+    """Return a file's text.
+
+    Raises
+    ------
+    DefinitionError
+        If it is not UTF-8.
+    UsageError
+        If it cannot be read.
+    """
+    try:
+        return file.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DefinitionError(f"not UTF-8 (byte {error.start}); save the file as UTF-8", str(file)) from None
+    except OSError as error:
+        raise UsageError(f"cannot read {file}: {error.strerror}") from None
+
+
+def moment(text: str, option: str) -> int:
+    """Return the time (ms) that an option holds.
+
+    Raises
+    ------
+    UsageError
+        If it is not a time.
+
+    Examples
+    --------
+    >>> moment("1998-06-30", "--until")
+    899164800000
+    """
+    from segstream.core.time import parse_time
+
+    try:
+        return parse_time(text)
+    except ValueError:
+        raise UsageError(
+            f"{option}: {text!r} is not a time; write for instance 1998-06-30T00:00:00Z"
+        ) from None
+
+
+def duration(text: str, option: str) -> int:
+    """Return the duration (ms) that an option holds.
+
+    Raises
+    ------
+    UsageError
+        If it is not a duration.
+
+    Examples
+    --------
+    >>> duration("1h", "--since")
+    3600000
+    """
+    from segstream.core.time import parse_duration
+
+    try:
+        return parse_duration(text)
+    except ValueError:
+        raise UsageError(
+            f"{option}: {text!r} is not a duration; write for instance 90s, 15m, 1h or 7d"
+        ) from None
+
+
+def user_id(text: str) -> str:
+    """Return a user's id as given.
+
+    Raises
+    ------
+    UsageError
+        If it is no text: no event can have had it.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"the user {text!r} is not UTF-8; ids are text") from None
+    return text
+
+
+def since(text: str) -> int:
+    """Return the moment (ms) from which on ``--since`` counts.
+
+    Raises
+    ------
+    UsageError
+        If it is not a duration.
+    """
+    import time
+
+    return time.time_ns() // 1_000_000 - duration(text, "--since")

@@ -1,0 +1,188 @@
+"""Everything known of one user: the public answer, and the private state behind it.
+
+Read without taking anything over, so that a worker may go on meanwhile; the two may be milliseconds apart.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from segstream.adapters.connections import redis_settings
+from segstream.adapters.redis.connection import address, connect
+from segstream.adapters.redis.definitions import RedisDefinitions
+from segstream.adapters.redis.errors import redis_errors
+from segstream.adapters.redis.look import Look
+from segstream.core.basis import Basis, load_bases
+from segstream.core.changes import shown
+from segstream.core.definitions import Definitions, read_definitions
+from segstream.core.partitioning import partitioner
+from segstream.core.time import NEVER, format_time
+from segstream.core.user import User
+from segstream.errors import ServerError
+from segstream_schemas import Answer, AsyncSegmentReader, Catalog
+from segstream_schemas.errors import ContractError
+
+if TYPE_CHECKING:
+    from segstream.adapters.redis.connection import Client
+    from segstream.core.types import Value
+    from segstream.ports import Meta
+    from segstream.settings import Settings
+
+
+class Dossier(NamedTuple):
+    """What there is.
+
+    Parameters
+    ----------
+    user : str
+        The id.
+    partition, partitions : int
+        The number that owns the user, and how many there are.
+    catalog : Catalog
+        What others are told of the segments.
+    answer : Answer or None
+        What others are told of the user; None where there is nothing to be told.
+    meta : Meta
+        The partition's own state.
+    state : User or None
+        The private state; None for an unknown user.
+    basis : Basis or None
+        The versions that the last decision rests on.
+    definitions : Definitions or None
+        Those of the basis, by which the features were kept.
+    """
+
+    user: str
+    partition: int
+    partitions: int
+    catalog: Catalog
+    answer: Answer | None
+    meta: Meta
+    state: User | None
+    basis: Basis | None
+    definitions: Definitions | None
+
+    @property
+    def known(self) -> bool:
+        """Whether anything is known of the user."""
+        return self.answer is not None or self.state is not None
+
+    def moment(self, now: int | None = None) -> int:
+        """Return the moment (ms) of which features are told: the partition's clock, or ``now`` if that is later."""
+        decided = self.state.decided_at if self.state else 0
+        return max(self.meta.clock, decided, now or 0)
+
+    def features(self, at: int) -> dict[str, Value]:
+        """Return the value of each feature and trait at a moment (ms), as people read it; unknown ones are None."""
+        if self.state is None or self.definitions is None:
+            return {}
+        return {
+            feature.name: shown(
+                feature.accumulator.value(state, at),
+                feature.accumulator.kind,
+            )
+            for feature, state in zip(self.definitions.features, self.state.features, strict=True)
+        }
+
+    def document(self, now: int | None = None) -> dict[str, Any]:
+        """Return everything as JSON has it.
+
+        Parameters
+        ----------
+        now : int, optional
+            The present in ms; leave it out in replays.
+        """
+        at = self.moment(now)
+        answer = None if self.answer is None else self.answer.model_dump(mode="json", exclude={"user_id"})
+        state: dict[str, Any] | None = None
+        if self.state is not None:
+            state = _state(self.state, self.basis) | {"as_of": format_time(at), "features": self.features(at)}
+        return {
+            "user_id": self.user,
+            "partition": self.partition,
+            "partitions": self.partitions,
+            "answer": answer,
+            "state": state,
+        }
+
+
+async def gather(settings: Settings, user: str) -> Dossier:
+    """Return everything known of a user.
+
+    Parameters
+    ----------
+    settings : Settings
+        Where Redis is, what keys begin with, and the partitioner.
+    user : str
+        The id.
+
+    Raises
+    ------
+    ServerError
+        Redis cannot be reached, refuses, or holds something else than a worker of this version writes.
+    """
+    client = connect(redis_settings(settings))
+    try:
+        with redis_errors(address(client)):
+            reader = AsyncSegmentReader(client, prefix=settings.segments_prefix)
+            catalog, answer = await reader.catalog(), await reader.answer_of(user)
+        number = partitioner(settings.partitioner)(user.encode(), catalog.partitions)
+        look = Look(client, settings.redis_prefix)
+        try:
+            meta, packed = await look.user(number, user)
+        finally:
+            await look.close()
+        state = None if packed is None else User.decode(user, packed)
+        basis = None if state is None else _basis(meta, state)
+        definitions = None if basis is None else await _definitions(client, settings, basis.definitions)
+    except (ContractError, ValueError) as error:
+        raise ServerError(str(error)) from error
+    finally:
+        await client.aclose()
+    return Dossier(user, number, catalog.partitions, catalog, answer, meta, state, basis, definitions)
+
+
+def _basis(meta: Meta, state: User) -> Basis | None:
+    return next((basis for basis in load_bases(meta.bases) if basis.number == state.basis), None)
+
+
+async def _definitions(client: Client, settings: Settings, number: int) -> Definitions | None:
+    log = RedisDefinitions(client, settings.redis_prefix)
+    try:
+        versions = await log.load(number - 1)
+    finally:
+        await log.close()
+    if not versions or versions[0].version != number:
+        return None
+    return read_definitions(versions[0].text, f"definitions version {number}")
+
+
+def _state(user: User, basis: Basis | None) -> dict[str, Any]:
+    held = {
+        name: {"since": format_time(since), "expires_at": _time(until)}
+        for name, (since, until) in user.held.items()
+    }
+    held |= {
+        f"{model}.{cluster}": {"since": format_time(since), "expires_at": None}
+        for model, (cluster, since) in user.assigned.items()
+    }
+    return {
+        "incarnation": user.incarnation,
+        "sequence": user.sequence,
+        "decided_at": _time(user.decided_at),
+        "next_due": _time(user.due),
+        "basis": None
+        if basis is None
+        else {
+            "number": basis.number,
+            "in_force_since": format_time(basis.at),
+            "definitions_version": basis.definitions,
+            "model_version": basis.models,
+        },
+        "segments": dict(sorted(held.items())),
+        "recent_messages": len(user.recent),
+    }
+
+
+def _time(at: int) -> str | None:
+    return None if at >= NEVER else format_time(at)
