@@ -10,17 +10,21 @@ from typing import Any, Protocol
 from redis.asyncio import Redis
 
 from segstream.adapters.memory.definitions import MemoryDefinitions
+from segstream.adapters.memory.listings import MemoryMemberLists
 from segstream.adapters.memory.models import MemoryModels
 from segstream.adapters.memory.read_model import MemoryReadModel
+from segstream.adapters.memory.rebuilds import MemoryRebuilds
 from segstream.adapters.memory.server import MemoryRedis
 from segstream.adapters.memory.state import MemoryStateStore, partition_of
 from segstream.adapters.redis.definitions import RedisDefinitions
 from segstream.adapters.redis.keys import PartitionKeys
+from segstream.adapters.redis.listings import RedisMemberLists
 from segstream.adapters.redis.models import RedisModels
 from segstream.adapters.redis.read_model import RedisReadModel
+from segstream.adapters.redis.rebuilds import RedisRebuilds
 from segstream.adapters.redis.state import RedisStateStore
 from segstream.core.time import DAY
-from segstream.ports import DefinitionsLog, ModelStore, ReadModel, StateStore
+from segstream.ports import DefinitionsLog, MemberLists, ModelStore, ReadModel, Rebuilds, StateStore
 from segstream_schemas.keys import ReadModelKeys
 
 
@@ -41,6 +45,18 @@ class Backend(Protocol):
 
     def models(self) -> ModelStore:
         """Return a new client of the models."""
+        ...
+
+    def lists(self) -> MemberLists:
+        """Return a new look at the lists of members."""
+        ...
+
+    def rebuilds(self) -> Rebuilds:
+        """Return a new client of the requests to rebuild."""
+        ...
+
+    async def server_changes(self) -> None:
+        """Let the server become another, as after a failover."""
         ...
 
     async def answer(self, user: str) -> Mapping[str, str]:
@@ -83,6 +99,15 @@ class InMemory:
     def models(self) -> ModelStore:
         return MemoryModels(self.server)
 
+    def lists(self) -> MemberLists:
+        return MemoryMemberLists(self.server)
+
+    def rebuilds(self) -> Rebuilds:
+        return MemoryRebuilds(self.server)
+
+    async def server_changes(self) -> None:
+        self.server.replication_id = "another"
+
     async def answer(self, user: str) -> Mapping[str, str]:
         return MemoryReadModel(self.server).answer(user)
 
@@ -121,6 +146,19 @@ class OnRedis:
 
     def models(self) -> ModelStore:
         return RedisModels(self.client, self.private)
+
+    def lists(self) -> MemberLists:
+        return RedisMemberLists(self.client, self.public, self.private)
+
+    def rebuilds(self) -> Rebuilds:
+        return RedisRebuilds(self.client, self.private)
+
+    async def server_changes(self) -> None:
+        # A server that is shared with other tests stays as it is; that nobody knows it comes to the same.
+        client: Any = self.client
+        key = f"{self.private}:rebuild"
+        fields = [name.decode() for name in await client.hkeys(key)]
+        await client.hdel(key, *[name for name in fields if name.startswith("node:")])
 
     async def _hash(self, key: str) -> dict[str, str]:
         client: Any = self.client  # redis-py types a reply as maybe awaitable, maybe not

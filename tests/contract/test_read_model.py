@@ -7,18 +7,19 @@ import json
 import pytest
 
 from segstream.errors import Fenced, StateLost
-from segstream.ports import NOTHING_TOLD, View
+from segstream.ports import NOTHING_TOLD, EncodedView, View
+from segstream.views import encode
 from tests.contract.redis_backends import Backend
 
 AT = 865_987_200_001
 
 
-def view(user: str = "00042", sequence: int = 1, incarnation: int = 1, **parts: object) -> View:
+def view(user: str = "00042", sequence: int = 1, incarnation: int = 1, **parts: object) -> EncodedView:
     """Return a user's answer, with one segment unless told otherwise."""
     empty = View(
         user, incarnation, sequence, sequence, AT, 3, {"behaviour": 12}, {"at_risk": (AT, None)}, {}, {}, []
     )
-    return empty._replace(**parts)  # type: ignore[arg-type]  # a test's shorthand
+    return encode(empty._replace(**parts))  # type: ignore[arg-type]  # a test's shorthand
 
 
 @pytest.fixture

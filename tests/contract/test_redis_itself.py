@@ -9,12 +9,13 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis, RedisCluster
 
-from segstream.adapters.redis.connection import connect
+from segstream.adapters.redis.connection import RedisSettings, connect
 from segstream.adapters.redis.read_model import RedisReadModel
 from segstream.adapters.redis.state import RedisStateStore
 from segstream.errors import ServerError, SettingsError
 from segstream.local.redis import LocalRedis
 from segstream.ports import NOTHING_TOLD, Commit, Meta, View
+from segstream.views import encode
 from segstream_schemas.keys import ReadModelKeys
 from tests.contract.redis_backends import OnRedis
 from tests.servers import choose_redis
@@ -53,7 +54,7 @@ async def test_forgotten_scripts_are_loaded_again(own_client: Redis) -> None:
         await own_client.script_flush()
         await store.commit(Commit(Meta(revision=revision), {"a": b"%d" % revision}))
         await own_client.script_flush()
-        await model.write(3, epoch, [VIEW._replace(partition_sequence=revision)])
+        await model.write(3, epoch, [encode(VIEW._replace(partition_sequence=revision))])
     assert await store.load(["a"]) == [b"2"]
     assert (await server.answer("7"))["v"] == "1:2"
     assert await server.members("new", 3) == {"7": 5}
@@ -164,7 +165,7 @@ async def test_a_cluster_holds_the_same_answers(redis_url: str) -> None:  # noqa
     options = {"cluster-enabled": "yes", "cluster-config-file": "nodes.conf"}
     with LocalRedis(durable=False, options=options) as one, LocalRedis(durable=False, options=options) as two:
         await _make_cluster(one, two)
-        client: Any = connect(one.url, cluster=True)
+        client: Any = connect(RedisSettings(one.url, cluster=True))
         assert isinstance(client, RedisCluster)
         model = RedisReadModel(client)
         try:
@@ -175,7 +176,7 @@ async def test_a_cluster_holds_the_same_answers(redis_url: str) -> None:  # noqa
                 assert await store.commit(commit) == 5
                 assert await store.load(["b", "a"]) == [b"B", b"A"]
                 await model.write(
-                    partition, epoch, [VIEW._replace(user=f"{partition}-{n}") for n in range(50)]
+                    partition, epoch, [encode(VIEW._replace(user=f"{partition}-{n}")) for n in range(50)]
                 )
                 assert await client.zcard(ReadModelKeys().members("new", partition)) == 50
                 assert await client.hget(ReadModelKeys().user(f"{partition}-49"), "v") == b"1:1"

@@ -203,3 +203,68 @@ async def test_users_and_topics_with_words_of_the_protocol_are_harmless(backend:
     )
     assert {user for user, _ in await store.due(2, 10)} == set(words)
     assert await store.load(words) == [word.encode() for word in words]
+
+
+async def test_a_reset_begins_an_incarnation_at_least_as_great_as_asked(backend: Backend) -> None:
+    """It is raised on purpose, never lowered, and the owner that does it is an owner like any other."""
+    first = await owner(backend)
+    store = backend.state()
+    found = await store.take_over(NOTHING_TOLD, 7)
+    assert (found.meta.incarnation, found.meta.epoch, found.forgotten) == (7, 2, False)
+    assert (await backend.state().take_over(NOTHING_TOLD, 3)).meta.incarnation == 7
+    with pytest.raises(Fenced):
+        await first.commit(step(1))
+
+
+async def test_users_that_depart_leave_nothing_behind(backend: Backend) -> None:
+    """State, timer and place among the users go in one step with what is told of it."""
+    store = await owner(backend)
+    users = [f"{number:05d}" for number in range(4500)]
+    states, timers = dict.fromkeys(users, b"x"), dict.fromkeys(users, 9)
+    await store.commit(step(1, states=states, timers=timers, arrivals=users))
+    gone, kept = users[:-1], users[-1]
+    due = await store.commit(step(2, departures=gone, outbox=[OutboxEntry(2, b"bye")]))
+    assert due == 9
+    assert await store.users_after("", 10) == [kept]
+    assert await store.due(NEVER, 10) == [(kept, 9)]
+    assert await store.load([gone[0], gone[-1], kept]) == [None, None, b"x"]
+    assert (await backend.state().take_over(NOTHING_TOLD)).outbox == [OutboxEntry(2, b"bye")]
+
+
+async def test_a_stranger_may_be_noted_as_a_user_without_a_state(backend: Backend) -> None:
+    """Then it is among the users, and goes like any other."""
+    store = await owner(backend)
+    await store.commit(step(1, arrivals=["a", "b"], states={"b": b"B"}))
+    assert await store.unknown(["c", "a", "b", "d"]) == ["c", "d"]
+    assert await store.unknown([]) == []
+    await store.commit(step(2, departures=["a", "b"]))
+    assert await store.unknown(["a", "b"]) == ["a", "b"]
+
+
+async def test_a_partition_begins_anew_with_nothing_but_what_it_is_given(backend: Backend) -> None:
+    """Offsets of other topics, bases, timers and the outbox go; the epoch stays, so that fences hold."""
+    store = await owner(backend)
+    meta = Meta(
+        revision=1, sequence=5, clock=9, offsets={"old": 3}, bases="[]", sweep="1 a", partitions=8, rebuilt=4
+    )
+    await store.commit(Commit(meta, {}, {"a": 5}, ["a"], [OutboxEntry(5, b"x")]))
+    fresh = Meta(incarnation=6, revision=2, sequence=5, offsets={"events": -1}, partitions=4, reset="6")
+    await store.renew(fresh)
+    assert await store.users_after("", 10) == []
+    assert await store.commit(Commit(Meta(incarnation=6, revision=3, sequence=5, partitions=4))) == NEVER
+    found = await backend.state().take_over(NOTHING_TOLD)
+    assert found.meta == Meta(6, 2, 3, 5, 0, {"events": -1}, partitions=4)
+    assert (found.outbox, found.next_due) == ([], NEVER)
+
+
+async def test_nobody_but_the_owner_begins_a_partition_anew(backend: Backend) -> None:
+    """Another epoch or another revision: nothing is touched."""
+    store = await owner(backend)
+    await store.commit(step(1, timers={"a": 5}, arrivals=["a"]))
+    with pytest.raises(StateLost):
+        await store.renew(Meta(incarnation=9, revision=5))
+    other = await owner(backend)
+    with pytest.raises(Fenced):
+        await store.renew(Meta(incarnation=9, revision=2))
+    assert await other.due(NEVER, 10) == [("a", 5)]
+    assert (await backend.state().take_over(NOTHING_TOLD)).meta.incarnation == 1

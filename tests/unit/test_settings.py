@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from segstream.coherence import redis_password
 from segstream.errors import SettingsError
 from segstream.settings import load_settings
 
@@ -25,7 +26,11 @@ def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytes
     [
         ("SEGSTREAM_CLOCK", "wall", "SEGSTREAM_CLOCK: Input should be 'arrival' or 'event'"),
         ("SEGSTREAM_TIMER_GRACE", "2 hours", "SEGSTREAM_TIMER_GRACE"),
-        ("SEGSTREAM_START_FROM", "yesterday", "SEGSTREAM_START_FROM"),
+        (
+            "SEGSTREAM_START_FROM",
+            "yesterday",
+            "SEGSTREAM_START_FROM: write earliest, latest, or a time with its zone, such as 1997-01-31T12:00:00Z",
+        ),
         ("SEGSTREAM_KAFKKA", "one:9092", "there is no setting SEGSTREAM_KAFKKA"),
         (
             "SEGSTREAM_SETTINGS",
@@ -54,8 +59,136 @@ def test_no_secret_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
     """Neither the settings as text nor an error repeats a password."""
     monkeypatch.setenv("SEGSTREAM_REDIS", "redis://someone:hunter2@one:6379/0")
     monkeypatch.setenv("SEGSTREAM_KAFKA_PASSWORD", "hunter2")
+    monkeypatch.setenv("SEGSTREAM_KAFKA_USERNAME", "someone")
+    monkeypatch.setenv("SEGSTREAM_KAFKA_SECURITY", "SASL_SSL")
     assert "hunter2" not in repr(load_settings())
     monkeypatch.setenv("SEGSTREAM_BATCH", "hunter2")
     with pytest.raises(SettingsError) as caught:
         load_settings()
     assert "hunter2" not in str(caught.value)
+
+
+WRONG_TOGETHER = [
+    ({"KAFKA": "one"}, "SEGSTREAM_KAFKA: 'one' is not host:port"),
+    (
+        {"KAFKA_SECURITY": "SASL_SSL", "KAFKA_PASSWORD": "p"},
+        "SEGSTREAM_KAFKA_USERNAME is not set: SEGSTREAM_KAFKA_SECURITY=SASL_SSL needs a user",
+    ),
+    (
+        {"KAFKA_SECURITY": "SASL_PLAINTEXT", "KAFKA_USERNAME": "u"},
+        (
+            "SEGSTREAM_KAFKA_PASSWORD is not set, nor SEGSTREAM_KAFKA_PASSWORD_FILE: "
+            "SEGSTREAM_KAFKA_SECURITY=SASL_PLAINTEXT needs one of them"
+        ),
+    ),
+    (
+        {"KAFKA_PASSWORD": "hunter2"},
+        (
+            "SEGSTREAM_KAFKA_PASSWORD is set, but SEGSTREAM_KAFKA_SECURITY is PLAINTEXT: set it to SASL_SSL or "
+            "SASL_PLAINTEXT, or leave the login out"
+        ),
+    ),
+    (
+        {"KAFKA_PASSWORD": "hunter2", "KAFKA_PASSWORD_FILE": "{empty}"},
+        "SEGSTREAM_KAFKA_PASSWORD and SEGSTREAM_KAFKA_PASSWORD_FILE are both set; set one of them",
+    ),
+    (
+        {"KAFKA_SECURITY": "SASL_SSL", "KAFKA_USERNAME": "u", "KAFKA_PASSWORD_FILE": "/nowhere"},
+        "SEGSTREAM_KAFKA_PASSWORD_FILE: cannot read /nowhere: No such file or directory",
+    ),
+    (
+        {"KAFKA_SECURITY": "SASL_SSL", "KAFKA_USERNAME": "u", "KAFKA_PASSWORD_FILE": "{empty}"},
+        "SEGSTREAM_KAFKA_PASSWORD_FILE: {empty} is empty; write the password into it",
+    ),
+    (
+        {"KAFKA_SECURITY": "SSL", "KAFKA_CA_FILE": "/nowhere.pem"},
+        "SEGSTREAM_KAFKA_CA_FILE: cannot read /nowhere.pem: No such file or directory",
+    ),
+    (
+        {"KAFKA_SECURITY": "SSL", "KAFKA_CA_FILE": "{empty}"},
+        "SEGSTREAM_KAFKA_CA_FILE: {empty} holds no certificate in PEM form",
+    ),
+    (
+        {"KAFKA_CA_FILE": "{empty}"},
+        "SEGSTREAM_KAFKA_CA_FILE is set, but SEGSTREAM_KAFKA_SECURITY is PLAINTEXT: set it to SSL or SASL_SSL",
+    ),
+    (
+        {"KAFKA_SECURITY": "SSL", "KAFKA_CERT_FILE": "{empty}"},
+        "SEGSTREAM_KAFKA_CERT_FILE is set without SEGSTREAM_KAFKA_KEY_FILE; set both",
+    ),
+    (
+        {"KAFKA_SECURITY": "SSL", "KAFKA_CERT_FILE": "{empty}", "KAFKA_KEY_FILE": "{empty}"},
+        (
+            "SEGSTREAM_KAFKA_CERT_FILE: {empty} and {empty} are not a certificate and its private key in PEM form, "
+            "without a password"
+        ),
+    ),
+    (
+        {"REDIS": "http://someone:hunter2@one"},
+        "SEGSTREAM_REDIS: the URL cannot be read; write redis://host:port/0, rediss://... for TLS, or unix:///path",
+    ),
+    (
+        {"REDIS_CA_FILE": "{empty}"},
+        "SEGSTREAM_REDIS_CA_FILE is set, but SEGSTREAM_REDIS begins with redis://: write rediss://, which means TLS",
+    ),
+    (
+        {"REDIS": "redis://:hunter2@one:6379", "REDIS_PASSWORD": "hunter2"},
+        "SEGSTREAM_REDIS_PASSWORD is set, and the URL in SEGSTREAM_REDIS holds one too; set one",
+    ),
+    (
+        {"REDIS_USERNAME": "u"},
+        "SEGSTREAM_REDIS_PASSWORD is not set, nor SEGSTREAM_REDIS_PASSWORD_FILE, but a user is named: set one of them",
+    ),
+    (
+        {"REDIS_CLUSTER": "true", "REDIS": "redis://one:6379/2"},
+        (
+            "SEGSTREAM_REDIS_CLUSTER is true, but SEGSTREAM_REDIS names a socket or a database other than 0: "
+            "a cluster has neither"
+        ),
+    ),
+    (
+        {"REDIS_CLUSTER": "true", "REDIS_SENTINELS": "one:26379"},
+        "SEGSTREAM_REDIS_SENTINELS and SEGSTREAM_REDIS_CLUSTER exclude each other; set one",
+    ),
+    ({"REDIS_SENTINELS": "one:26379,two"}, "SEGSTREAM_REDIS_SENTINELS: 'two' is not host:port"),
+    (
+        {"REDIS_SENTINEL_PASSWORD": "hunter2"},
+        (
+            "SEGSTREAM_REDIS_SENTINEL_PASSWORD is set, but SEGSTREAM_REDIS_SENTINELS is not: it lists the Sentinels as "
+            "host:port, separated by commas"
+        ),
+    ),
+    (
+        {"REDIS_SENTINELS": "one:26379", "REDIS": "unix:///run/redis"},
+        "SEGSTREAM_REDIS_SENTINELS: SEGSTREAM_REDIS must begin with redis:// or rediss:// then",
+    ),
+]
+
+
+@pytest.mark.parametrize(("given", "said"), WRONG_TOGETHER, ids=[said[:50] for _, said in WRONG_TOGETHER])
+def test_settings_that_do_not_go_together_are_named(
+    given: dict[str, str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Before anything is connected, with what is allowed, and no secret in it."""
+    empty = tmp_path / "empty"
+    empty.touch()
+    for name, value in given.items():
+        monkeypatch.setenv(f"SEGSTREAM_{name}", value.format(empty=empty))
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert str(caught.value).startswith(said.format(empty=empty))
+    assert "hunter2" not in str(caught.value)
+
+
+def test_a_login_may_be_in_the_url_and_its_password_in_a_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And a URL for Sentinels needs no host."""
+    file = tmp_path / "password"
+    file.write_text("hunter2\n")
+    monkeypatch.setenv("SEGSTREAM_REDIS", "rediss://someone@/0")
+    monkeypatch.setenv("SEGSTREAM_REDIS_PASSWORD_FILE", str(file))
+    monkeypatch.setenv("SEGSTREAM_REDIS_SENTINELS", "one:26379, two:26379")
+    settings = load_settings()
+    assert settings.redis_sentinels == ("one:26379", "two:26379")
+    assert redis_password(settings).read() == "hunter2"

@@ -91,7 +91,7 @@ class StateLost(SegstreamError):
 
 
 class PositionError(SegstreamError):
-    """The position in Redis and the log in Kafka do not fit. The README says under *Running it* how to go on."""
+    """The position in Redis and the log in Kafka do not fit. The text names the ``segstream reset`` that resolves it."""
 
 
 class LayoutError(SegstreamError):

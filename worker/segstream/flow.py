@@ -1,7 +1,7 @@
 """The way of an event through the worker, for one partition number.
 
 1. **decode**   bytes become validated events; bad ones become dead letters, with the reason
-2. **load**     states of users not in the cache, in one round trip to Redis for a part of the batch
+2. **load**     states of users not in the cache, in one round trip to Redis for 500 of them
 3. **fold**     the event becomes features
 4. **decide**   features and models become memberships, and a moment until when they hold
 5. **commit**   states, timers, position and outbox in one atomic script in Redis, fenced
@@ -14,29 +14,31 @@ Timers that fall due and users to be swept enter at step 2, as a cause without a
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
-from segstream.core.events import Rejected, dead_letter, misplaced
+from segstream.core.events import Rejected, misplaced
 from segstream.core.time import NEVER
-from segstream.incoming import Incoming, Reading, read
+from segstream.core.user import User
+from segstream.incoming import Reading, read
 from segstream.outbox import Parcel
 from segstream.ports import Told
+from segstream.resetting import refuse_unfinished
 from segstream.upkeep import adopt_definitions, move_clock
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from segstream.core.engine import Outcome
-    from segstream.core.events import Event, Record
-    from segstream.core.user import User
+    from segstream.core.engine import Brought
+    from segstream.core.events import Record
     from segstream.partition import Draft, Partition
     from segstream.ports import Publisher, ReadModel
+    from segstream.rebuilding import Rebuilder
 
-PART: Final = 100
-"""Records decoded, applied and written down at a time: with all they touch they fit into a processor's caches."""
+PART: Final = 500
+"""Users loaded at a time."""
 
-MAX_KEY: Final = 512
-"""Bytes of a bad record's key that its dead letter is keyed by: as long as an id may be. The letter has all of it."""
+Arrival: TypeAlias = "tuple[Record, Brought, int]"
+"""Where an event stands in the log, what it brings, and the moment before which the user's timers fire first (ms)."""
 
 
 class Flow:
@@ -52,6 +54,8 @@ class Flow:
         The ways out, see ``segstream.ports``.
     refresh : awaitable function, optional
         Brings the library up to date: an earlier owner may have adopted what this worker has not looked for yet.
+    rebuilder : Rebuilder, optional
+        Makes the partition's answers anew when that is requested.
 
     Attributes
     ----------
@@ -66,8 +70,9 @@ class Flow:
         read_model: ReadModel,
         publisher: Publisher,
         refresh: Callable[[], Awaitable[object]] | None = None,
+        rebuilder: Rebuilder | None = None,
     ) -> None:
-        self.number, self.partition = number, partition
+        self.number, self.partition, self.rebuilder = number, partition, rebuilder
         self.read_model, self.publisher, self._refresh = read_model, publisher, refresh
         self.forgotten = False
 
@@ -83,6 +88,7 @@ class Flow:
         partition = self.partition
         told = await self.publisher.fence()  # 1, 2
         found = await partition.store.take_over(told)  # 3, 4
+        refuse_unfinished(self.number, found.meta)
         if self._refresh is not None:  # no earlier: until it is fenced, an earlier owner may adopt something
             await self._refresh()
         partition.adopt_state(found)
@@ -99,7 +105,7 @@ class Flow:
         else:
             await self._show(parcels[: len(parcels) - len(owed)])  # 5; the others follow their publication
             partition.parcels.extend(owed)
-        self.forgotten = not begun and incarnation > 1
+        self.forgotten = not begun and incarnation > 1 and found.meta.reset != str(incarnation)
 
     async def process(self, records: Sequence[Record]) -> int:
         """Apply records in log order and commit; return how many were taken.
@@ -112,48 +118,42 @@ class Flow:
         upcoming = partition.upcoming()
         adoption = NEVER if upcoming is None else upcoming.effective_at + grace
         how = Reading(options.replay, options.max_clock_skew, adoption)
-        draft, taken, incoming = partition.draft(), 0, Incoming([], 0)
-        for first in range(0, len(records), PART):
-            incoming = read(records[first : first + PART], meta.offsets, meta.clock, how)  # 1
-            users = await partition.load(incoming.users(), draft)  # 2
-            for record, event, clock in incoming.entries:
-                meta.clock, meta.offsets[record.topic] = clock, record.offset
-                self._apply(record, event, users, clock - grace, draft)  # 3, 4
-            draft.write_down()
-            taken += incoming.taken
-            if incoming.interrupted:
-                break
-        if draft.outcome.touched or draft.letters:
+        draft, users = partition.draft(), dict[str, list[Arrival]]()
+        incoming = read(records, meta.offsets, meta.clock, how, partition.engine)  # 1
+        for record, event, clock in incoming.entries:
+            meta.clock, meta.offsets[record.topic] = clock, record.offset
+            if isinstance(event, Rejected):
+                draft.reject(record, event)
+            else:
+                users.setdefault(event.user, []).append((record, event, clock - grace))
+        names = list(users)
+        for first in range(0, len(names), PART):
+            states = await partition.load(names[first : first + PART])  # 2
+            for name, state in states.items():
+                self._apply(name, state, users[name], draft)  # 3, 4
+        if incoming.entries:
             await partition.commit(draft)  # 5
         if incoming.adopt_at is not None:
             await adopt_definitions(partition, incoming.adopt_at)
         elif incoming.control is not None:
-            taken += await move_clock(partition, *incoming.control)
-        return taken
+            return incoming.taken + await move_clock(partition, *incoming.control)
+        return incoming.taken
 
-    def _apply(
-        self, record: Record, event: Event | Rejected, users: dict[str, User | None], clock: int, draft: Draft
-    ) -> None:
-        wrong = event if isinstance(event, Rejected) else None
-        if not isinstance(event, Rejected):
-            user = self._user(event, users, draft.outcome)
-            if isinstance(user, Rejected):
-                wrong = user
-            else:
-                self.partition.engine.apply(user, event, record, clock, draft.outcome)
-        if wrong is not None:
-            draft.letters.append(((record.key or b"")[:MAX_KEY], dead_letter(record, wrong)))
-
-    def _user(self, event: Event, users: dict[str, User | None], outcome: Outcome) -> User | Rejected:
-        """Return the event's user, made if it is new; not if its records belong into another partition."""
-        user = users[event.user]
-        if user is None:
-            options = self.partition.options
-            wrong = misplaced(event.user, self.number, options.partitions, options.partitioner)
-            if wrong is not None:
-                return wrong
-            user = users[event.user] = self.partition.engine.newcomer(event.user, outcome)
-        return user
+    def _apply(self, name: str, state: bytes | None, arrivals: list[Arrival], draft: Draft) -> None:
+        """Apply all that the batch brings one user: users do not depend on each other, and one at a time stays warm."""
+        engine, options, outcome = self.partition.engine, self.partition.options, draft.outcome
+        if state is not None:
+            user = User.decode(name, state)
+        elif wrong := misplaced(name, self.number, options.partitions, options.partitioner):
+            for record, _, _ in arrivals:
+                draft.reject(record, wrong)
+            return
+        else:
+            user = engine.newcomer(name, outcome)
+        touched = engine.touch(user, outcome)
+        for record, event, clock in arrivals:
+            engine.apply(touched, event, record, clock, outcome)
+        draft.write_down(touched)
 
     async def publish(self, most: int = 8) -> int:
         """Publish up to ``most`` parcels in one transaction, then write the read model; return how many."""

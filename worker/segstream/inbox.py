@@ -53,6 +53,11 @@ class Inbox:
         """Return how many records of a topic wait."""
         return len(self._queues[topic])
 
+    def head(self, topic: str) -> int | None:
+        """Return when the first record that waits of a topic arrived, in ms; None if none does."""
+        queue = self._queues[topic]
+        return queue[0].timestamp if queue else None
+
     def clear(self) -> None:
         """Forget all records: they will be fetched again."""
         for topic, queue in self._queues.items():

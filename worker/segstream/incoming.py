@@ -16,6 +16,7 @@ from segstream_schemas.times import LATEST
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from segstream.core.engine import Brought, Engine
     from segstream.core.events import Record
 
 CLOCK_HEADER: Final = "segstream-clock"
@@ -59,7 +60,7 @@ class Incoming(NamedTuple):
 
     Parameters
     ----------
-    entries : list of (Record, Event or Rejected, int)
+    entries : list of (Record, Brought or Rejected, int)
         Each with the partition's clock at it, in ms.
     taken : int
         How many of the records these are, counting those that were applied before and are left out.
@@ -69,7 +70,7 @@ class Incoming(NamedTuple):
         A record that moves a replay's clock, and the moment; it is not counted in ``taken``.
     """
 
-    entries: list[tuple[Record, Event | Rejected, int]]
+    entries: list[tuple[Record, Brought | Rejected, int]]
     taken: int
     adopt_at: int | None = None
     control: tuple[Record, int] | None = None
@@ -79,13 +80,11 @@ class Incoming(NamedTuple):
         """Whether something else must come before the next record."""
         return self.adopt_at is not None or self.control is not None
 
-    def users(self) -> set[str]:
-        """Return the users that the events are of."""
-        return {event.user for _, event, _ in self.entries if type(event) is Event}
 
-
-def read(records: Sequence[Record], applied: Mapping[str, int], clock: int, how: Reading) -> Incoming:
-    """Decode records in order.
+def read(
+    records: Sequence[Record], applied: Mapping[str, int], clock: int, how: Reading, engine: Engine
+) -> Incoming:
+    """Decode records in order. Of an event only what it brings is kept: whole documents would fill every cache.
 
     Parameters
     ----------
@@ -96,8 +95,10 @@ def read(records: Sequence[Record], applied: Mapping[str, int], clock: int, how:
     clock : int
         The partition's clock in ms.
     how : Reading
+    engine : Engine
+        Knows what an event brings.
     """
-    entries: list[tuple[Record, Event | Rejected, int]] = []
+    entries: list[tuple[Record, Brought | Rejected, int]] = []
     replay, skew, adoption = how
     for taken, record in enumerate(records):
         if record.offset <= applied.get(record.topic, -1):
@@ -110,11 +111,13 @@ def read(records: Sequence[Record], applied: Mapping[str, int], clock: int, how:
         event = decode(record, max_clock_skew=skew)
         if not replay:
             clock = max(clock, min(record.timestamp, LATEST))
-        elif type(event) is Event:
+        elif isinstance(event, Event):
             clock = max(clock, event.at)
         if clock >= adoption:
             return Incoming(entries, taken, adopt_at=clock)
-        entries.append((record, event, clock))
+        entries.append(
+            (record, engine.bring(event, record.topic) if isinstance(event, Event) else event, clock)
+        )
     return Incoming(entries, len(records))
 
 

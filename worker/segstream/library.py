@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from segstream.core.decider import Decider
+from segstream.errors import ServerError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +45,7 @@ class Library:
         self._versions: dict[int, Version] = {}
         self._snapshots: dict[tuple[str, int], Snapshot] = {}
         self._newest: dict[str, int] = {}
+        self._doubt: ServerError | None = None
 
     @property
     def latest(self) -> int:
@@ -59,6 +61,14 @@ class Library:
         self._snapshots[snapshot.name, snapshot.number] = snapshot
         self._newest[snapshot.name] = max(snapshot.number, self._newest.get(snapshot.name, 0))
 
+    def snapshots(self, last: int) -> list[Snapshot]:
+        """Return of each model those of its ``last`` numbers that are known."""
+        return [
+            snapshot
+            for (name, number), snapshot in self._snapshots.items()
+            if number > self._newest[name] - last
+        ]
+
     def models(self) -> list[str]:
         """Return the names of the models of all versions: a partition may still rest on an earlier one."""
         return sorted(
@@ -70,10 +80,41 @@ class Library:
 
         Raises
         ------
-        KeyError
-            If it is not known.
+        ServerError
+            If it is not known: whoever asks for it knows of it from Redis, which has lost it.
         """
-        return self._versions[number].definitions
+        version = self._versions.get(number)
+        if version is None:
+            raise ServerError(
+                f"definitions version {number} decides here, and Redis has lost it: it holds "
+                f"{f'versions up to {self.latest}' if self.latest else 'none'}. Bring Redis' data back, or begin anew "
+                "with `segstream reset --to earliest`"
+            )
+        return version.definitions
+
+    def segments(self) -> list[str]:
+        """Return the names of all segments that anybody can be in, sorted: of all versions and all models.
+
+        Examples
+        --------
+        >>> Library().segments()
+        []
+        """
+        names = {
+            segment.name for version in self._versions.values() for segment in version.definitions.segments
+        }
+        # Ids are c0, c1, c2 … and never used again: those of earlier snapshots are lower.
+        highest: dict[str, int] = {}
+        for snapshot in self._snapshots.values():
+            numbers = [int(each[1:]) for each in snapshot.ids if each[1:].isdigit()]
+            highest[snapshot.name] = max([highest.get(snapshot.name, -1), *numbers])
+            names.update(f"{snapshot.name}.{each}" for each in snapshot.ids)
+        names.update(f"{name}.c{number}" for name, last in highest.items() for number in range(last + 1))
+        return sorted(names)
+
+    def doubt(self, reason: ServerError | None) -> None:
+        """Let nobody decide by this library until ``doubt(None)``: Redis holds other versions than it was read from."""
+        self._doubt = reason
 
     def first(self) -> Version:
         """Return the first version.
@@ -86,7 +127,15 @@ class Library:
         return self._versions[min(self._versions, default=0)]
 
     def following(self, number: int) -> Version | None:
-        """Return the next version after ``number``, or None if there is none yet."""
+        """Return the next version after ``number``, or None if there is none yet.
+
+        Raises
+        ------
+        ServerError
+            While the library is in doubt.
+        """
+        if self._doubt is not None:
+            raise self._doubt
         return self._versions.get(min((n for n in self._versions if n > number), default=-1))
 
     def newest_models(self, definitions: int, in_force: Mapping[str, int]) -> dict[str, int]:

@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, defaultdict, deque
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
 from segstream.cache import UserCache
 from segstream.core.basis import Basis, dump_bases, load_bases
-from segstream.core.engine import Engine, Outcome
+from segstream.core.engine import Engine, Outcome, Touched
+from segstream.core.events import dead_letter
 from segstream.core.time import NEVER, format_time
-from segstream.core.user import User
-from segstream.outbox import Parcel, Topics, pack, view_of
+from segstream.outbox import Parcel, Topics, pack
 from segstream.ports import Commit, Meta
+from segstream.views import encode, view_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from segstream.core.events import Record, Rejected
     from segstream.core.partitioning import Partitioner
     from segstream.library import Library, Version
-    from segstream.ports import StateStore, TakeOver, View
+    from segstream.ports import EncodedView, StateStore, TakeOver
 
 MOST_SAMPLES = 1_000
 """Feature vectors kept for the trainer; when it cannot be reached the oldest go (samples may be lost)."""
 
 MOST_CHANGE_BYTES = 900_000
 """A change larger than this goes without its reasons: Kafka takes 1,000,000 bytes, and what is committed must go out."""
+
+
+MAX_KEY = 512
+"""Bytes of a bad record's key that its dead letter is keyed by: as long as an id may be. The letter has all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +70,19 @@ class Options:
 
 @dataclass(slots=True)
 class Counts:
-    """What a partition has done since it was taken over."""
+    """What a partition has done since it was taken over.
+
+    Attributes
+    ----------
+    wake_ups, idle_wake_ups : int
+        Timers fired, and those of them that changed nothing.
+    late_wake_ups : int
+        Timers fired by a wave of them, later than ``upkeep.LATE`` after they were due.
+    swept : int
+        Users that a sweep looked at.
+    cache_hits, cache_misses : int
+        Users found in the cache, or asked of the store.
+    """
 
     events: int = 0
     repeats: int = 0
@@ -74,13 +92,17 @@ class Counts:
     idle_wake_ups: int = 0
     commits: int = 0
     transactions: int = 0
+    late_wake_ups: int = 0
+    swept: int = 0
+    cache_hits: int = 0
+    cache_misses: int = 0
 
 
 class Draft:
-    """What a batch will commit, written down part by part.
+    """What a batch will commit, written down user by user.
 
-    What an event passes through is scattered over some kilobytes. Its results are written down while those are still
-    in the processor's caches, instead of coming back to all of them at the commit.
+    What an event passes through is scattered over some kilobytes. A user's results are written down while those are
+    still in the processor's caches, instead of coming back to all of them at the commit.
 
     Parameters
     ----------
@@ -97,11 +119,28 @@ class Draft:
         Key and value of dead letters and changes, in order.
     states : dict of str to bytes
         Encoded states.
-    views : dict of str to View
+    views : dict of str to EncodedView
         The last answer of each user whose answer changed.
+    timers : dict of str to int
+        For users whose due time changed: the new one in ms.
+    changed : dict of str to Counter
+        By direction: changes by segment.
+    rejected : Counter
+        Records by the reason they could not be applied for.
     """
 
-    __slots__ = ("_processed_at", "_sequence", "changes", "letters", "outcome", "states", "views")
+    __slots__ = (
+        "_processed_at",
+        "_sequence",
+        "changed",
+        "changes",
+        "letters",
+        "outcome",
+        "rejected",
+        "states",
+        "timers",
+        "views",
+    )
 
     def __init__(self, sequence: int, processed_at: str) -> None:
         self._sequence, self._processed_at = sequence, processed_at
@@ -109,23 +148,38 @@ class Draft:
         self.letters: list[tuple[bytes, bytes]] = []
         self.changes: list[tuple[bytes, bytes]] = []
         self.states: dict[str, bytes] = {}
-        self.views: dict[str, View] = {}
+        self.views: dict[str, EncodedView] = {}
+        self.timers: dict[str, int] = {}
+        self.changed: dict[str, Counter[str | None]] = defaultdict(Counter)
+        self.rejected: Counter[str] = Counter()
 
-    def write_down(self) -> None:
-        """Encode what the engine has left since the last time."""
-        outcome = self.outcome
-        for change in outcome.changes:
+    def reject(self, record: Record, wrong: Rejected) -> None:
+        """Put a record that cannot be applied among the dead letters."""
+        self.rejected[wrong.reason.value] += 1
+        self.letters.append(((record.key or b"")[:MAX_KEY], dead_letter(record, wrong)))
+
+    def write_down(self, touched: Touched) -> None:
+        """Encode what a user has become, once the batch is done with it."""
+        user, changes = touched.user, self.outcome.changes
+        name = user.name
+        if changes:
+            self._write_changes(name.encode(), changes)
+            changes.clear()
+        self.states[name] = user.encode()
+        if user.due != touched.due:
+            self.timers[name] = user.due
+        if touched.told is not None:
+            self.views[name] = encode(view_of(touched, self._sequence, *touched.told))
+
+    def _write_changes(self, key: bytes, changes: Iterable[dict[str, Any]]) -> None:
+        changed = self.changed
+        for change in changes:
             change["processed_at"] = self._processed_at
             value = orjson.dumps(change)
             if len(value) > MOST_CHANGE_BYTES:
                 value = orjson.dumps(change | {"reasons": []})
-            self.changes.append((change["user_id"].encode(), value))
-        outcome.changes.clear()
-        for name, touch in outcome.fresh.items():
-            self.states[name] = touch.user.encode()
-            if touch.told is not None:
-                self.views[name] = view_of(touch, self._sequence, *touch.told)
-        outcome.fresh.clear()
+            self.changes.append((key, value))
+            changed[change["change"]][change["segment"]] += 1
 
 
 class Partition:
@@ -139,7 +193,7 @@ class Partition:
         Definitions and snapshots known to the worker; at least one version of the definitions.
     options : Options
     now : callable
-        Returns the time in ms; it only fills ``processed_at``.
+        Returns the time in ms; it only fills ``processed_at``, and tells which timers fired late.
 
     Attributes
     ----------
@@ -157,12 +211,18 @@ class Partition:
         Feature vectors for the trainer.
     applied : dict of str to int
         Highest offset committed per topic.
+    changed, rejected
+        As in ``Draft``, of all that was committed.
+    now : callable
+        As given.
     """
 
     def __init__(self, store: StateStore, library: Library, options: Options, now: Callable[[], int]) -> None:
-        self.store, self.library, self.options, self._now = store, library, options, now
+        self.store, self.library, self.options, self.now = store, library, options, now
         self.cache = UserCache(options.cache_bytes)
         self.counts = Counts()
+        self.changed: dict[str, Counter[str | None]] = defaultdict(Counter)
+        self.rejected: Counter[str] = Counter()
         self.meta = Meta()
         self.bases: list[Basis] = []
         self.next_due = NEVER
@@ -230,31 +290,21 @@ class Partition:
 
     def draft(self) -> Draft:
         """Return an empty draft of the next commit."""
-        return Draft(self.meta.sequence + 1, format_time(self._now()))
+        return Draft(self.meta.sequence + 1, format_time(self.now()))
 
-    async def load(self, names: Iterable[str], draft: Draft) -> dict[str, User | None]:
-        """Return users by name, None for those never seen; one round trip for all that are not cached.
-
-        Parameters
-        ----------
-        names : iterable of str
-        draft : Draft
-            Of the batch that they take part in: whoever it has touched is as it left them.
-        """
-        touched = draft.outcome.touched
-        users: dict[str, User | None] = {name: touched[name].user for name in names if name in touched}
-        states = {name: self.cache.get(name) for name in names if name not in users}
+    async def load(self, names: Iterable[str]) -> dict[str, bytes | None]:
+        """Return users' states, None for those never seen; one round trip for all that are not cached."""
+        states = {name: self.cache.get(name) for name in names}
         missing = [name for name, state in states.items() if state is None]
         if missing:
             states.update(zip(missing, await self.store.load(missing), strict=True))
-        for name, state in states.items():
-            users[name] = None if state is None else User.decode(name, state)
-        return users
+        self.counts.cache_misses += len(missing)
+        self.counts.cache_hits += len(states) - len(missing)
+        return states
 
     async def commit(self, draft: Draft) -> None:
         """Commit what a batch led to, and hand it on to be published."""
-        draft.write_down()
-        meta, published, touched = self.meta, self.published, draft.outcome.touched
+        meta, published = self.meta, self.published
         parcels = pack(meta.sequence + 1, draft.changes, draft.views.values(), draft.letters)
         meta.sequence += len(parcels)
         meta.revision += 1
@@ -262,9 +312,7 @@ class Partition:
             Commit(
                 meta=meta,
                 states=draft.states,
-                timers={
-                    name: touch.user.due for name, touch in touched.items() if touch.user.due != touch.due
-                },
+                timers=draft.timers,
                 arrivals=draft.outcome.arrivals,
                 outbox=[parcel.seal() for parcel in parcels],
                 published=published,
@@ -287,3 +335,6 @@ class Partition:
         counts.wake_ups += outcome.wake_ups
         counts.idle_wake_ups += outcome.idle_wake_ups
         counts.commits += 1
+        for direction, segments in draft.changed.items():
+            self.changed[direction].update(segments)
+        self.rejected.update(draft.rejected)

@@ -57,6 +57,13 @@ class Meta:
         The basis number being swept and the last user swept, as ``<number> <user>``; empty when no sweep is due.
     partitions : int
         N, the number of partitions when the state was begun; 0 for a new state.
+    rebuilt : int
+        Number of the last request to make the read model anew that is fulfilled (see ``Rebuilds``).
+    rebuild : str
+        The request being fulfilled and how far, as ``<number> users <last user>`` or ``<number> lists <last
+        segment>``; empty when none is.
+    reset : str
+        The incarnation that a reset has begun; ``pending <command>`` while one is not finished; else empty.
     """
 
     incarnation: int = 0
@@ -68,6 +75,9 @@ class Meta:
     bases: str = ""
     sweep: str = ""
     partitions: int = 0
+    rebuilt: int = 0
+    rebuild: str = ""
+    reset: str = ""
 
 
 class OutboxEntry(NamedTuple):
@@ -104,6 +114,8 @@ class Commit:
         Entries to add.
     published : int
         Outbox entries up to this sequence are published and written to the read model: drop them.
+    departures : sequence of str
+        Users to forget, with their states and timers; none of them in ``states``.
     """
 
     meta: Meta
@@ -112,6 +124,7 @@ class Commit:
     arrivals: Sequence[str] = ()
     outbox: Sequence[OutboxEntry] = ()
     published: int = 0
+    departures: Sequence[str] = ()
 
 
 class TakeOver(NamedTuple):
@@ -138,11 +151,12 @@ class TakeOver(NamedTuple):
 class StateStore(Protocol):
     """One partition's private state. Every method may raise ``ServerError``; then the partition starts over."""
 
-    async def take_over(self, told: Told) -> TakeOver:
+    async def take_over(self, told: Told, least: int = 0) -> TakeOver:
         """Fence earlier owners: raise the epoch to ``max(stored, told) + 1`` and return what is there, durably.
 
         Where the store is below ``told`` (epoch, incarnation, or sequence within the incarnation) the incarnation
-        becomes ``max(stored, told) + 1``. A new store starts at incarnation 1.
+        becomes ``max(stored, told) + 1``. A new store starts at incarnation 1. In any case the incarnation becomes
+        ``least`` at least: a reset begins a new one on purpose.
         """
         ...
 
@@ -168,6 +182,22 @@ class StateStore(Protocol):
 
     async def users_after(self, user: str, limit: int) -> list[str]:
         """Return up to ``limit`` known users that sort after ``user`` (bytes of UTF-8), in order; "" starts."""
+        ...
+
+    async def unknown(self, users: Sequence[str]) -> list[str]:
+        """Return those of ``users`` that the partition does not have, in one round trip."""
+        ...
+
+    async def renew(self, meta: Meta) -> None:
+        """Replace the whole meta (but the epoch), and empty timers, users and outbox, durably.
+
+        The users' states must be gone: let commits forget them first.
+
+        Raises
+        ------
+        Fenced, StateLost
+            As ``commit`` does.
+        """
         ...
 
     async def close(self) -> None:
@@ -217,10 +247,36 @@ class View(NamedTuple):
     moved: tuple[int, int, dict[str, int]] | None = None
 
 
+class EncodedView(NamedTuple):
+    """A `View` as it is kept in the outbox and goes out, see ``segstream.views``.
+
+    Parameters
+    ----------
+    user : str
+    answer : bytes
+        For the read model, as msgpack: incarnation, partition sequence, lifetime in ms (0: no end), and a list of the
+        names and values of the hash's fields in turn.
+    record : bytes or None
+        The compacted topic's; None is a tombstone.
+    moved : bool
+        Whether the compacted topic is to be told.
+    entered : dict of str to int
+    left : list of str
+        As in `View`.
+    """
+
+    user: str
+    answer: bytes
+    record: bytes | None
+    moved: bool
+    entered: dict[str, int]
+    left: Sequence[str]
+
+
 class ReadModel(Protocol):
     """The public answers in Redis."""
 
-    async def write(self, partition: int, epoch: int, views: Sequence[View]) -> None:
+    async def write(self, partition: int, epoch: int, views: Sequence[EncodedView]) -> None:
         """Write ``views`` (in order; the last of a user counts) by compare-and-set, durably.
 
         An answer with a greater (incarnation, partition_sequence) stays. The member lists are written only while
@@ -237,6 +293,101 @@ class ReadModel(Protocol):
 
     async def describe(self, catalog: Mapping[str, str], definitions_version: int) -> None:
         """Write the catalog unless a later definitions version wrote it already."""
+        ...
+
+
+class MemberLists(Protocol):
+    """The lists of each segment's members, looked through: what heals them. Every method may raise ``ServerError``."""
+
+    async def filled(self, partition: int, segments: Sequence[str]) -> list[str]:
+        """Return those of ``segments`` whose list in a partition has any member, in their order."""
+        ...
+
+    async def listed(
+        self, partition: int, segments: Sequence[str], users: Sequence[str]
+    ) -> dict[str, list[str]]:
+        """Return in which of the segments' lists each of ``users`` is; nothing for those in none."""
+        ...
+
+    async def page(self, partition: int, segment: str, cursor: int, limit: int) -> tuple[int, list[str]]:
+        """Return some members, about ``limit``, and the cursor for more; 0 begins, and is the end.
+
+        Who is in the list from the first page to the last is returned once at least.
+        """
+        ...
+
+    async def strike(self, partition: int, epoch: int, segment: str, users: Sequence[str]) -> None:
+        """Take users out of a list, durably, while ``epoch`` is the partition's.
+
+        Raises
+        ------
+        Fenced, StateLost
+            As ``ReadModel.write`` does.
+        """
+        ...
+
+
+class Watched(NamedTuple):
+    """What a look at the requests and the servers shows.
+
+    Parameters
+    ----------
+    requested : int
+        Number of the latest request.
+    changed : int
+        Servers whose replication id nobody had seen before; this look has requested a rebuild because of them.
+    first : bool
+        Whether no replication id was known at all: a new store, or one that has forgotten.
+    """
+
+    requested: int
+    changed: int
+    first: bool
+
+
+class Rebuilding(NamedTuple):
+    """How far a partition is with the latest request.
+
+    Parameters
+    ----------
+    epoch : int
+        0 if nobody has ever taken it over.
+    rebuilt : int
+        Number of the last request fulfilled.
+    rebuild : str
+        As in ``Meta``.
+    users, swept : int
+        How many it has, and how many of them the rebuild under way has been through.
+    """
+
+    epoch: int
+    rebuilt: int
+    rebuild: str
+    users: int
+    swept: int
+
+
+class Rebuilds(Protocol):
+    """Requests to make the read model anew. A later one has a greater number, also if the store has forgotten some."""
+
+    async def request(self) -> int:
+        """Request a rebuild, durably, and return its number."""
+        ...
+
+    async def watch(self) -> Watched:
+        """Return the latest request; request one if a server is another than before.
+
+        A server is known by its replication id, which changes when a replica takes its place or it is started
+        anew: it may have forgotten what it acknowledged. Of several that look, one requests.
+        """
+        ...
+
+    async def partitions(self) -> int:
+        """Return N as the state has it, 0 without any state."""
+        ...
+
+    async def progress(self, partitions: int) -> list[Rebuilding]:
+        """Return how far each partition is."""
         ...
 
 

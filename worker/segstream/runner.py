@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from segstream.errors import PositionError, SegstreamError
+from segstream.tally import Latency, Tally
 from segstream.upkeep import SLICE, adopt_definitions, adopt_models, drain, sweep, tidy
 
 if TYPE_CHECKING:
@@ -19,6 +20,10 @@ if TYPE_CHECKING:
 
     from segstream.flow import Flow
     from segstream.inbox import Inbox
+
+
+TAKING_OVER: Final = "taking over"
+"""A runner's trouble before it has been at work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,8 @@ class Runner:
         Where the fetched records are put; call ``poke`` after putting some.
     owner : Owner
     pace : Pace
+    tally : Tally, optional
+        Where to count.
 
     Attributes
     ----------
@@ -85,6 +92,8 @@ class Runner:
         Why the partition is not at work; empty when it is.
     applied : mapping of str to int
         Highest offset committed per topic; stays when the partition has been given up.
+    arrived : int
+        When the last record of the last batch arrived, in ms; 0 before the first.
     """
 
     def __init__(
@@ -94,10 +103,11 @@ class Runner:
         inbox: Inbox,
         owner: Owner,
         pace: Pace,
+        tally: Tally | None = None,
     ) -> None:
         self.number, self.inbox = number, inbox
         self.flow: Flow | None = None
-        self.trouble = "taking over"
+        self.trouble = TAKING_OVER
         self._stop = asyncio.Event()
         self.known_until = 0
         self._make_flow, self._owner, self._pace = make_flow, owner, pace
@@ -105,6 +115,9 @@ class Runner:
         self._news = asyncio.Event()
         self._told = asyncio.Event()
         self._worked = False
+        self._tally = tally or Tally()
+        self._latency = Latency(self._tally.latency, self._tally.now)
+        self.arrived = 0
 
     @property
     def applied(self) -> Mapping[str, int]:
@@ -131,6 +144,7 @@ class Runner:
             flow = self.flow = self._make_flow()
             try:
                 await flow.take_over()
+                self._tally.taken_over(forgotten=flow.forgotten)
                 await self._owner.ready(self, flow)
                 self.trouble, retry = "", self._pace.first_retry
                 await self._serve(flow)
@@ -151,10 +165,13 @@ class Runner:
 
     def _report(self, error: SegstreamError) -> None:
         self.trouble = str(error) or type(error).__name__
+        self._tally.interrupted(error)
         self._owner.lost(self, error)
 
     async def _close(self, flow: Flow) -> None:
         self._applied, self.flow = flow.partition.applied, None
+        self._tally.retire(flow.partition)
+        self._latency = Latency(self._tally.latency, self._tally.now)
         for part in (flow.publisher, flow.partition.store):
             with contextlib.suppress(SegstreamError):
                 await part.close()
@@ -187,10 +204,14 @@ class Runner:
                 if flow.partition.meta.sweep and loop.time() >= next_sweep:
                     next_sweep = loop.time() + slice_takes
                     await sweep(flow.partition)
+                elif flow.rebuilder is not None and flow.rebuilder.due and loop.time() >= next_sweep:
+                    next_sweep = loop.time() + slice_takes
+                    await flow.rebuilder.step()
             if not busy and not flow.partition.parcels:
                 await tidy(flow.partition)
             if not busy:
-                await self._wait(self._news, slice_takes if flow.partition.meta.sweep else 1.0)
+                sweeping = flow.partition.meta.sweep or (flow.rebuilder is not None and flow.rebuilder.due)
+                await self._wait(self._news, slice_takes if sweeping else 1.0)
         self._worked = True
         self._told.set()
 
@@ -208,9 +229,15 @@ class Runner:
         records = self.inbox.take(self._pace.batch)
         if not records:
             return False
+        before = flow.partition.meta.sequence
         taken = await flow.process(records)
         if taken < len(records):
             self.inbox.put_back(records[taken:])
+        if taken:
+            self.arrived = records[taken - 1].timestamp
+            self._tally.batches.add(taken)
+            arrivals = [record.timestamp for record in records[:taken]]
+            self._latency.committed(arrivals, before, flow.partition.meta.sequence)
         self._told.set()
         return True
 
@@ -221,12 +248,15 @@ class Runner:
                 await self._wait(self._told, 0.2)
                 continue
             await flow.publish()
+            self._latency.published(flow.partition.published)
             self._news.set()
             await self._wait(self._stop, self._pace.publish_interval)
 
     @staticmethod
     async def _wait(event: asyncio.Event, seconds: float) -> bool:
         """Wait for an event, no longer than ``seconds``; return whether it came."""
+        # Not wait_for: before Python 3.12 it forgets a cancellation that comes with the event.
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(event.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await event.wait()
         return event.is_set()

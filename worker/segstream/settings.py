@@ -6,6 +6,7 @@ names in lower case), else it has its default. Durations are written ``90s``, ``
 
 from __future__ import annotations
 
+import contextlib
 import os
 import tomllib
 from pathlib import Path
@@ -20,6 +21,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from segstream.coherence import check_together
 from segstream.core.time import parse_duration, parse_time
 from segstream.errors import SettingsError
 
@@ -36,7 +38,12 @@ def _names(value: object) -> object:
 
 def _start(value: object) -> object:
     if isinstance(value, str) and value not in ("earliest", "latest"):
-        parse_time(value)
+        try:
+            parse_time(value)
+        except ValueError:
+            raise ValueError(
+                "write earliest, latest, or a time with its zone, such as 1997-01-31T12:00:00Z"
+            ) from None
     return value
 
 
@@ -66,7 +73,18 @@ class Settings(BaseSettings):
     )
     kafka_username: str | None = Field(None, description="For SASL.")
     kafka_password: SecretStr | None = Field(None, description="For SASL.")
-    kafka_ca_file: Path | None = Field(None, description="Certificates to trust instead of the system's.")
+    kafka_password_file: Path | None = Field(
+        None, description="Holds the password instead; read anew by each connection."
+    )
+    kafka_ca_file: Path | None = Field(
+        None, description="With SSL or SASL_SSL: certificates (PEM) to trust instead of the system's."
+    )
+    kafka_cert_file: Path | None = Field(
+        None, description="With SSL or SASL_SSL: this client's certificate (PEM), for mutual TLS."
+    )
+    kafka_key_file: Path | None = Field(
+        None, description="The private key (PEM, no password) to kafka_cert_file."
+    )
     kafka_check_crcs: bool = Field(
         default=True,
         description="Whether to check records' checksums; only the embedded broker's commit markers have none.",
@@ -75,7 +93,34 @@ class Settings(BaseSettings):
         SecretStr("redis://localhost:6379/0"),
         description="Redis as redis://, rediss:// (TLS) or unix:// URL.",
     )
+    redis_username: str | None = Field(None, description="The user, where the URL names none.")
+    redis_password: SecretStr | None = Field(None, description="The password, where the URL holds none.")
+    redis_password_file: Path | None = Field(
+        None, description="Holds the password instead; read anew by each connection."
+    )
+    redis_ca_file: Path | None = Field(
+        None, description="With rediss://: certificates (PEM) to trust instead of the system's."
+    )
+    redis_cert_file: Path | None = Field(
+        None, description="With rediss://: this client's certificate (PEM), for mutual TLS."
+    )
+    redis_key_file: Path | None = Field(
+        None, description="The private key (PEM, no password) to redis_cert_file."
+    )
     redis_cluster: bool = Field(default=False, description="Whether the URL is a node of a Redis Cluster.")
+    redis_sentinels: Names = Field(
+        (),
+        description="Sentinels, host:port, separated by commas: they name the primary, in place of the URL's host "
+        "and port. The URL still says whether TLS is used (by Sentinels too), user, password and database.",
+    )
+    redis_sentinel_service: str = Field(
+        "mymaster", min_length=1, description="What the Sentinels call the primary."
+    )
+    redis_sentinel_username: str | None = Field(None, description="The Sentinels' own user.")
+    redis_sentinel_password: SecretStr | None = Field(None, description="The Sentinels' own password.")
+    redis_sentinel_password_file: Path | None = Field(
+        None, description="Holds the Sentinels' own password instead; read anew by each connection."
+    )
     redis_prefix: str = Field("segstream", min_length=1, description="What the private keys begin with.")
     segments_prefix: str = Field(
         "", description="Stands before the public keys, which begin with `segments:`."
@@ -178,9 +223,30 @@ def load_settings(**given: Any) -> Settings:
     if unknown:
         raise SettingsError(f"there is no setting {unknown[0]}; `segstream settings` lists all")
     try:
-        return Settings(**given)
+        settings = Settings(**given)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{PREFIX}SETTINGS: {path} is not TOML: {error}") from None
     except ValidationError as error:
-        problems = [f"{PREFIX}{'.'.join(map(str, e['loc'])).upper()}: {e['msg']}" for e in error.errors()]
+        problems = [
+            f"{PREFIX}{'.'.join(map(str, e['loc'])).upper()}: {e['msg'].removeprefix('Value error, ')}"
+            for e in error.errors()
+        ]
         raise SettingsError("; ".join(problems)) from None
+    check_together(settings)
+    return settings
+
+
+def sources() -> dict[str, str]:
+    """Return where the settings are from that are set: ``environment``, or the file's name.
+
+    Only names are looked at; whether the values are right is not said.
+    """
+    found: dict[str, str] = {}
+    if path := os.environ.get(f"{PREFIX}SETTINGS"):
+        with contextlib.suppress(OSError, tomllib.TOMLDecodeError):
+            found = dict.fromkeys(tomllib.loads(Path(path).read_text(encoding="utf-8")), path)
+    return found | {
+        name.lower().removeprefix(PREFIX.lower()): "environment"
+        for name in os.environ
+        if name.upper().startswith(PREFIX)
+    }

@@ -7,12 +7,19 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from segstream.core.user import User
+
 if TYPE_CHECKING:
     from segstream.core.events import Record
     from segstream.partition import Partition
 
 SLICE: Final = 500
 """Users per slice of a wave of timers or of a sweep: some 50 ms of work between two batches of events."""
+
+
+LATE: Final = 5_000
+"""Milliseconds after its moment at which a timer counts as late: the clock moves once a second, and a wave of ten
+thousand takes a second."""
 
 
 async def drain(partition: Partition, before: int | None = None) -> bool:
@@ -22,10 +29,12 @@ async def drain(partition: Partition, before: int | None = None) -> bool:
         return False
     draft = partition.draft()
     due = await partition.store.due(before, SLICE)
-    for user in (await partition.load([name for name, _ in due], draft)).values():
-        if user is not None:
-            partition.engine.wake(user, before, draft.outcome)
+    for name, state in (await partition.load([name for name, _ in due])).items():
+        if state is not None:
+            draft.write_down(partition.engine.wake(User.decode(name, state), before, draft.outcome))
     await partition.commit(draft)
+    late = partition.now() - LATE
+    partition.counts.late_wake_ups += sum(moment < late for _, moment in due)
     return partition.next_due < before
 
 
@@ -36,9 +45,10 @@ async def sweep(partition: Partition) -> bool:
         return False
     names = await partition.store.users_after(last, SLICE)
     draft = partition.draft()
-    for user in (await partition.load(names, draft)).values():
-        if user is not None and user.basis != partition.bases[-1].number:
-            partition.engine.touch(user, draft.outcome)
+    for name, state in (await partition.load(names)).items():
+        if state is not None and (user := User.decode(name, state)).basis != partition.bases[-1].number:
+            draft.write_down(partition.engine.touch(user, draft.outcome))
+    partition.counts.swept += len(names)
     partition.meta.sweep = f"{number} {names[-1]}" if names else ""
     if not names:
         partition.forget_former_bases()

@@ -19,6 +19,7 @@ from segstream.core.partitioning import murmur2
 from segstream.core.records import LogRecord, Rejected
 from segstream_schemas import DeadLetter, RejectionReason
 from segstream_schemas import Event as EventModel
+from segstream_schemas.events import EventShape, well_formed
 from segstream_schemas.times import LATEST
 
 ARRIVAL = 865_987_201_000  # 1997-06-11T00:00:01Z
@@ -368,3 +369,25 @@ def test_whatever_a_document_holds_can_be_kept_in_a_state(content: object) -> No
     outcome = decode(record(encoded(properties={"x": content})), max_clock_skew=MINUTE)
     if isinstance(outcome, Event):
         assert msgpack.unpackb(msgpack.packb(outcome.document), strict_map_key=False) == outcome.document
+
+
+FIELDS = sorted(field.alias or name for name, field in EventShape.model_fields.items())
+VALUES = st.one_of(
+    *(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=3), st.just([]), st.just({})),
+    st.sampled_from(["track", "page", "identify"]),
+)
+
+
+@given(
+    st.one_of(st.dictionaries(st.sampled_from([*FIELDS, "plan"]), VALUES, max_size=4), VALUES), st.booleans()
+)
+def test_the_quick_look_at_an_events_shape_is_the_models(document: Any, typed: bool) -> None:  # noqa: FBT001 - drawn
+    """What passes `well_formed` is what `EventShape` takes, whatever the fields hold."""
+    if typed and isinstance(document, dict):
+        document["type"] = "track"
+    try:
+        EventShape.model_validate(document)
+    except ValidationError:
+        assert not well_formed(document)
+    else:
+        assert well_formed(document)

@@ -23,7 +23,7 @@ from segstream.core.user import User
 from segstream.flow import Flow
 from segstream.library import Library, Version
 from segstream.partition import Options, Partition
-from segstream.ports import Commit, View
+from segstream.ports import Commit, EncodedView
 from segstream.upkeep import adopt_definitions, drain, sweep, tidy
 
 START = 1_600_000_000_000
@@ -80,7 +80,7 @@ class Shown(MemoryReadModel):
 
     fuse = Fuse()
 
-    async def write(self, partition: int, epoch: int, views: Sequence[View]) -> None:
+    async def write(self, partition: int, epoch: int, views: Sequence[EncodedView]) -> None:
         """Write."""
         self.fuse.burn()
         await super().write(partition, epoch, views)

@@ -2,36 +2,33 @@
 
 from __future__ import annotations
 
-import time
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 import faust
 
-if TYPE_CHECKING:
-    from faust.web import Request, Response, View
+from segstream.adapters.kafka.consumer import heartbeat_ms
+from segstream.adapters.pages import OwnPages
 
+if TYPE_CHECKING:
     from segstream.adapters.kafka.client import KafkaSettings
     from segstream.adapters.service import SegmentationService
-    from segstream.adapters.training import Trainer
+    from segstream.adapters.training import ModelTrainer
     from segstream.settings import Settings
-
-LIVE_LIMIT: Final = 30.0
-"""Seconds without a look at Kafka after which the process counts as stuck: a hundred times the usual wait."""
-
-SILENT_LIMIT: Final = 20.0
-"""Seconds without an answer from Kafka after which a worker is not ready; it is asked once a second."""
 
 
 class _App(faust.App):
-    """An app without tables."""
+    """An app without tables, whose web server serves our pages only."""
 
     def _create_directories(self) -> None:
         # Faust would make a directory for its tables where the worker was started, which may be read-only.
         return
 
+    def _new_web(self) -> OwnPages:
+        return OwnPages(self)
+
 
 def control_plane(
-    settings: Settings, kafka: KafkaSettings, service: SegmentationService, trainer: Trainer
+    settings: Settings, kafka: KafkaSettings, service: SegmentationService, trainer: ModelTrainer
 ) -> faust.App:
     """Return the Faust app that runs a worker.
 
@@ -44,7 +41,7 @@ def control_plane(
         How to connect.
     service : SegmentationService
         The hot path.
-    trainer : Trainer
+    trainer : ModelTrainer
         Fed with the samples by whichever worker owns their one partition.
     """
     app = _App(
@@ -60,7 +57,7 @@ def control_plane(
         web_bind=settings.web_host,
         web_port=settings.web_port or 6066,
         broker_session_timeout=settings.session_timeout / 1000,
-        broker_heartbeat_interval=max(settings.session_timeout / 10_000, 0.3),
+        broker_heartbeat_interval=heartbeat_ms(settings.session_timeout) / 1000,
     )
     app.service(service)  # type: ignore[arg-type]  # an instance will do, since it needs its parts
     samples = app.topic(
@@ -81,24 +78,6 @@ def control_plane(
     async def give_up(*_args: object, **_kwargs: object) -> None:
         trainer.give_up()
 
-    @app.page("/health/live")
-    async def live(view: View, request: Request) -> Response:  # noqa: ARG001 - given by the web server
-        late = time.monotonic() - service.polled_at
-        body = {"live": late < LIVE_LIMIT, "polled_seconds_ago": round(late, 1)}
-        return view.json(body, status=200 if late < LIVE_LIMIT else 503)
-
-    @app.page("/health/ready")
-    async def ready(view: View, request: Request) -> Response:  # noqa: ARG001 - given by the web server
-        troubles = {} if service.joined else {"group": "not joined yet"}
-        silence = time.monotonic() - service.answered_at
-        if service.joined and silence > SILENT_LIMIT:
-            troubles["kafka"] = f"no answer for {silence:.0f} s"
-        troubles |= {
-            str(number): runner.trouble for number, runner in service.runners.items() if runner.trouble
-        }
-        body = {"ready": not troubles, "partitions": sorted(service.runners), "troubles": troubles}
-        return view.json(body, status=503 if troubles else 200)
-
     return app
 
 
@@ -109,7 +88,7 @@ def _credentials(kafka: KafkaSettings) -> faust.SASLCredentials | faust.SSLCrede
     if kafka.security.startswith("SASL"):
         return faust.SASLCredentials(
             username=kafka.username,
-            password=kafka.password,
+            password=arguments["sasl_plain_password"],
             ssl_context=context,
             mechanism=kafka.sasl_mechanism,
         )

@@ -21,7 +21,7 @@ SAVE_EVERY = 5_000
 """Milliseconds between two savings of what has been learned: so much is learned again after a crash, or lost."""
 
 
-class Trainer:
+class ModelTrainer:
     """Feeds one training session per discovered segmentation.
 
     Only the owner of the samples' one partition calls it; an owner that has lost it is fenced by its epoch.
@@ -98,9 +98,8 @@ class Trainer:
             snapshot = await asyncio.to_thread(session.offer, now)
             if snapshot is not None:
                 learning = json.dumps(session.to_json())
-                await self._store.offer(
-                    name, epoch, snapshot.number, json.dumps(snapshot.to_json()), learning
-                )
+                offered = json.dumps(snapshot.to_json() | {"offered_at": now})
+                await self._store.offer(name, epoch, snapshot.number, offered, learning)
                 self._saved[name] = (session.offset, now)
                 self._log.info("snapshot", model=name, number=snapshot.number, clusters=len(snapshot.ids))
                 return

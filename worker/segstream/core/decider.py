@@ -30,14 +30,17 @@ class Route(NamedTuple):
 
     Parameters
     ----------
-    steps : tuple of (int, callable or None, callable, callable or None)
-        Index of a state; how to read the event's value, if one is needed; how to add it; how to drop what has left
-        a window, if it is one.
+    readers : tuple of callable
+        How to read what the features need of an event, each place once.
+    steps : tuple of (int, int or None, callable, callable or None)
+        Index of a state; which reader's value it takes, if it takes one; how to add it; how to drop what has left a
+        window, if it is one.
     exposed : bool
         Whether any of these features is exposed.
     """
 
-    steps: tuple[tuple[int, Read | None, Add, Compact | None], ...]
+    readers: tuple[Read, ...]
+    steps: tuple[tuple[int, int | None, Add, Compact | None], ...]
     exposed: bool
 
 
@@ -101,16 +104,19 @@ class Decider:
         key = id(features)  # the definitions keep one tuple for each way an event can go
         found = self._routes.get(key)
         if found is None:
+            readers = {feature.path: feature.read for feature in features if feature.path is not None}
+            places = {path: place for place, path in enumerate(readers)}
             steps = tuple(
                 (
                     feature.index,
-                    None if feature.path is None else feature.read,
+                    None if feature.path is None else places[feature.path],
                     feature.accumulator.add,
                     feature.accumulator.compact if _is_window(feature) else None,
                 )
                 for feature in features
             )
-            found = self._routes[key] = Route(steps, any(feature.expose for feature in features))
+            exposed = any(feature.expose for feature in features)
+            found = self._routes[key] = Route(tuple(readers.values()), steps, exposed)
         return found
 
     def decide(

@@ -5,7 +5,7 @@ The same calls in the same order give the same changes: nothing here reads a clo
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from segstream.core.time import format_time
 from segstream.core.user import User, digest
@@ -13,12 +13,36 @@ from segstream.core.user import User, digest
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from segstream.core.decider import Decider
+    from segstream.core.decider import Decider, Route
     from segstream.core.definitions import Definitions
     from segstream.core.events import Event, Record
-    from segstream.core.types import State
+    from segstream.core.types import State, Value
 
     Document = dict[str, Any]
+
+
+class Brought(NamedTuple):
+    """What an event brings to the features: all that is needed of it once it has been read.
+
+    Parameters
+    ----------
+    user : str
+        Whose it is.
+    at : int
+        When it happened, ms.
+    message_id : str
+        The event's.
+    route : Route
+        What it does to the features.
+    values : list of Value
+        What it holds at each of the places that the route reads.
+    """
+
+    user: str
+    at: int
+    message_id: str
+    route: Route
+    values: list[Value]
 
 
 class Touched:
@@ -71,10 +95,6 @@ class Outcome:
     ----------
     changes : list of dict
         The transitions, in order.
-    touched : dict of str to Touched
-        The users whose state changed.
-    fresh : dict of str to Touched
-        Those of them touched since somebody cleared this.
     arrivals : list of str
         Users seen for the first time.
     samples : list of (str, list)
@@ -87,19 +107,15 @@ class Outcome:
         "arrivals",
         "changes",
         "events",
-        "fresh",
         "idle_wake_ups",
         "repeats",
         "samples",
-        "touched",
         "wake_ups",
     )
 
     def __init__(self) -> None:
         self.changes: list[Document] = []
         self.arrivals: list[str] = []
-        self.touched: dict[str, Touched] = {}
-        self.fresh: dict[str, Touched] = {}
         self.samples: list[tuple[str, list[float | None]]] = []
         self.events = self.repeats = self.wake_ups = self.idle_wake_ups = 0
 
@@ -128,24 +144,28 @@ class Engine:
         return User(name, self.current.zero, basis.number, basis.incarnation)
 
     def touch(self, user: User, outcome: Outcome) -> Touched:
-        """Note that the user takes part in this batch, and bring it up to the basis in force."""
-        touched = outcome.touched.get(user.name)
-        if touched is None:
-            touched = outcome.touched[user.name] = Touched(user)
-        outcome.fresh[user.name] = touched
+        """Note how the user stands before a batch, and bring it up to the basis in force."""
+        touched = Touched(user)
         if user.basis != self.current.basis.number:
             self._catch_up(touched, outcome)
         return touched
 
-    def apply(self, user: User, event: Event, record: Record, clock: int, outcome: Outcome) -> None:
+    def bring(self, event: Event, topic: str) -> Brought:
+        """Take out of an event what it brings to the features."""
+        route, document = self.current.route(event.type, event.name, topic), event.document
+        return Brought(
+            event.user, event.at, event.message_id, route, [read(document) for read in route.readers]
+        )
+
+    def apply(self, touched: Touched, brought: Brought, record: Record, clock: int, outcome: Outcome) -> None:
         """Apply one event: first the user's own timers due before it, then the event.
 
         Parameters
         ----------
-        user : User
+        touched : Touched
             The event's user.
-        event : Event
-            What happened.
+        brought : Brought
+            What the event brings.
         record : Record
             Where it stands in the log.
         clock : int
@@ -153,30 +173,28 @@ class Engine:
         outcome : Outcome
             Collects what changes.
         """
-        touched = self.touch(user, outcome)
-        message = digest(event.message_id)
+        user = touched.user
+        _, happened, tie, route, values = brought
+        message = digest(tie)
         if message in user.recent:
             outcome.repeats += 1
             return
         decider = self.current
-        happened = event.at
         limit = happened if happened > clock else clock
         if user.due < limit:
             self._wake(touched, decider, limit, outcome)
         user.remember(message)
         at = happened if happened > user.decided_at else user.decided_at
         before = user.features
-        route = decider.route(event.type, event.name, record.topic)
         if route.steps:
             states: list[State] = list(before)
-            document, tie = event.document, event.message_id
-            for index, read, add, compact in route.steps:
+            for index, place, add, compact in route.steps:
                 state = states[index] if compact is None else compact(states[index], at)
-                states[index] = add(state, happened, None if read is None else read(document), tie)
+                states[index] = add(state, happened, None if place is None else values[place], tie)
             user.features = tuple(states)
         cause = {
             "type": "event",
-            "message_id": event.message_id,
+            "message_id": tie,
             "topic": record.topic,
             "partition": record.partition,
             "offset": record.offset,
@@ -186,9 +204,11 @@ class Engine:
         outcome.events += 1
         self._sample(user, at, outcome)
 
-    def wake(self, user: User, before: int, outcome: Outcome) -> None:
+    def wake(self, user: User, before: int, outcome: Outcome) -> Touched:
         """Fire the user's timers due strictly before a moment (ms), in due order."""
-        self._wake(self.touch(user, outcome), self.current, before, outcome)
+        touched = self.touch(user, outcome)
+        self._wake(touched, self.current, before, outcome)
+        return touched
 
     def _wake(self, touched: Touched, decider: Decider, before: int, outcome: Outcome) -> None:
         user = touched.user

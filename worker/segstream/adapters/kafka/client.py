@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import ssl
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Literal
+
+from segstream.access import Certificates, Password
 
 REQUEST_TIMEOUT_MS = 15_000
 """How long one request may take. Long enough for a broker's election (a few seconds), short enough to be noticed."""
@@ -23,10 +23,12 @@ class KafkaSettings:
         ``PLAINTEXT``, ``SSL``, ``SASL_PLAINTEXT`` or ``SASL_SSL``.
     sasl_mechanism : str
         ``PLAIN``, ``SCRAM-SHA-256`` or ``SCRAM-SHA-512``; used with the SASL kinds of security.
-    username, password : str, optional
+    username : str, optional
         For SASL.
-    ca_file : Path, optional
-        Certificates to trust instead of the system's.
+    password : Password
+        For SASL; its file, if it has one, is read for each client that is made.
+    certificates : Certificates
+        For the kinds with SSL.
     client_id : str
         What brokers' logs and quotas call this client.
     request_timeout_ms : int
@@ -44,8 +46,8 @@ class KafkaSettings:
     security: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "PLAIN"
     username: str | None = None
-    password: str | None = field(default=None, repr=False)
-    ca_file: Path | None = None
+    password: Password = field(default_factory=Password)
+    certificates: Certificates = field(default_factory=Certificates)
     client_id: str = "segstream"
     request_timeout_ms: int = REQUEST_TIMEOUT_MS
     check_crcs: bool = True
@@ -57,6 +59,11 @@ class KafkaSettings:
         ----------
         role : str
             What this client does; the end of its client id.
+
+        Raises
+        ------
+        SettingsError
+            A file with a password or a certificate cannot be read (any more).
         """
         arguments: dict[str, Any] = {
             "bootstrap_servers": [server.strip() for server in self.servers.split(",") if server.strip()],
@@ -65,11 +72,11 @@ class KafkaSettings:
             "security_protocol": self.security,
         }
         if self.security in ("SSL", "SASL_SSL"):
-            arguments["ssl_context"] = ssl.create_default_context(cafile=self.ca_file)
+            arguments["ssl_context"] = self.certificates.context()
         if self.security.startswith("SASL"):
             arguments["sasl_mechanism"] = self.sasl_mechanism
             arguments["sasl_plain_username"] = self.username
-            arguments["sasl_plain_password"] = self.password
+            arguments["sasl_plain_password"] = self.password.read()
         return arguments
 
     def consumer_kwargs(self, role: str) -> dict[str, Any]:

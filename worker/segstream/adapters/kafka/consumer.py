@@ -52,6 +52,17 @@ class GroupSettings:
     max_poll_interval_ms: int = 300_000
 
 
+def heartbeat_ms(session_timeout_ms: int) -> int:
+    """Return the ms between two heartbeats: ten in a session, so that a few may be lost; no more than three a second.
+
+    Examples
+    --------
+    >>> heartbeat_ms(10_000)
+    1000
+    """
+    return max(session_timeout_ms // 10, 300)
+
+
 def make_consumer(
     settings: KafkaSettings,
     group: GroupSettings,
@@ -198,10 +209,12 @@ async def starting_offset(
     The last offset that a `read_committed` consumer may see counts as the end.
     """
     where = f"{there.topic}-{there.partition}"
+    anew = f"segstream reset --partition {there.partition}"
+    kept = f"{anew} --topic {there.topic} --keep-state"
     if applied is None and committed is not None:
         raise PositionError(
-            f"{where}: Redis holds no state, but the group has read up to offset {committed}; bring the state back, "
-            f"or begin anew as the README says under *Running it*"
+            f"{where}: Redis holds no state, but the group has read up to offset {committed}. Bring the state back, or "
+            f"begin anew from what the log holds with `{anew} --to earliest`"
         )
     with kafka_errors(f"find the position in {where}"):
         beginning = (await consumer.beginning_offsets([there]))[there]
@@ -211,12 +224,14 @@ async def starting_offset(
     if applied + 1 < beginning:
         raise PositionError(
             f"{where}: the state goes on at offset {applied + 1}, but the log begins at {beginning}: "
-            f"{beginning - applied - 1} records were deleted unread; the README says under *Running it* how to go on"
+            f"{beginning - applied - 1} records were deleted unread. Bring them back, or go on without them with "
+            f"`{kept} --to earliest`"
         )
     if applied + 1 > end:
         raise PositionError(
-            f"{where}: the state goes on at offset {applied + 1}, but the log ends at {end}: it was cut off or "
-            f"created anew; the README says under *Running it* how to go on"
+            f"{where}: the state goes on at offset {applied + 1}, but the log ends at {end}. Bring the log back; or, if "
+            f"it was cut off, go on at its end with `{kept} --to latest`, if it was created anew, at its beginning "
+            f"with `{kept} --to earliest`"
         )
     return applied + 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 from collections.abc import Iterator
 
 from aiokafka.errors import (
@@ -12,6 +13,7 @@ from aiokafka.errors import (
     GroupAuthorizationFailedError,
     IllegalOperation,
     InvalidProducerEpoch,
+    KafkaConnectionError,
     KafkaError,
     ProducerFenced,
     TopicAuthorizationFailedError,
@@ -30,6 +32,9 @@ _REFUSED = (
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
 )
+
+_HOSTS = re.compile(r"\('([^']*)', (\d+), [^()]*\)")
+"""An address as aiokafka writes it, with the kind of socket it would take."""
 
 # AssertionError: aiokafka's state machine asserts where a connection's end and our call cross.
 _DRIVER = (KafkaError, ConsumerStoppedError, IllegalOperation, TimeoutError, OSError, AssertionError)
@@ -59,7 +64,13 @@ def translate(error: BaseException, doing: str) -> SegstreamError | None:
     if not isinstance(error, _DRIVER):
         return None
     if isinstance(error, _REFUSED):
-        return ServerError(f"{doing}: Kafka refuses ({_words(error)}); grant this client the right to it")
+        return ServerError(
+            f"{doing}: Kafka refuses ({_words(error)}); grant this client the right to it (kafka-acls --add)"
+        )
+    if isinstance(error, KafkaConnectionError):
+        return ServerError(
+            f"{doing}: Kafka cannot be reached ({_HOSTS.sub(_host, _words(error))}); check the brokers"
+        )
     if isinstance(error, TimeoutError):
         return ServerError(f"{doing}: no answer from Kafka in time; check the brokers")
     return ServerError(f"{doing}: Kafka failed ({_words(error)}); check the brokers")
@@ -100,6 +111,10 @@ def _chain(error: BaseException) -> Iterator[BaseException]:
     while link is not None:
         yield link
         link = link.__cause__
+
+
+def _host(found: re.Match[str]) -> str:
+    return f"{found[1]}:{found[2]}"
 
 
 def _words(error: BaseException) -> str:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+import msgpack
+
 from segstream.adapters.memory.server import MemoryRedis
 from segstream.adapters.memory.state import partition_of
-from segstream.adapters.redis.answers import fields, lifetime
 from segstream.adapters.redis.read_model import membership_changes
 from segstream.core.time import NEVER
 from segstream.errors import Fenced, StateLost
-from segstream.ports import View
+from segstream.ports import EncodedView
 from segstream_schemas.keys import ReadModelKeys
 
 
@@ -35,7 +36,7 @@ class MemoryReadModel:
     def __init__(self, server: MemoryRedis, public_prefix: str = "", prefix: str = "segstream") -> None:
         self._server, self._keys, self._prefix = server, ReadModelKeys(public_prefix), prefix
 
-    async def write(self, partition: int, epoch: int, views: Sequence[View]) -> None:
+    async def write(self, partition: int, epoch: int, views: Sequence[EncodedView]) -> None:
         """Write ``views`` by compare-and-set, and the partition's member lists (see ``ReadModel``)."""
         if not views:
             return
@@ -73,13 +74,12 @@ class MemoryReadModel:
         """Return the fields of the catalog."""
         return dict(self._catalog())
 
-    def _write_answer(self, view: View) -> None:
+    def _write_answer(self, view: EncodedView) -> None:
         held = self._answer(view.user)
         there = tuple(int(part) for part in held.fields.get("v", "0:0").split(":"))
-        if there <= (view.incarnation, view.partition_sequence):
-            words = [word.decode() if isinstance(word, bytes) else str(word) for word in fields(view)]
+        incarnation, partition_sequence, stays, words = msgpack.unpackb(view.answer)
+        if there <= (incarnation, partition_sequence):
             held.fields = dict(zip(*[iter(words)] * 2, strict=True))
-            stays = lifetime(view)
             held.ends = self._server.now() + stays if stays else NEVER
 
     def _answer(self, user: str) -> _Answer:

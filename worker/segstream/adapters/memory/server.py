@@ -35,6 +35,8 @@ class MemoryRedis:
         self.now = now
         self.reachable = True
         """Set to False, every call raises ``ServerError`` and changes nothing."""
+        self.replication_id = "one"
+        """Set to another text, it is as if a replica had taken this server's place."""
         self._values: dict[str, Any] = {}
 
     def value(self, key: str, kind: Callable[[], T]) -> T:

@@ -63,7 +63,7 @@ class MemoryStateStore:
     def _held(self) -> Partition:
         return partition_of(self._server, *self._where)
 
-    async def take_over(self, told: Told) -> TakeOver:
+    async def take_over(self, told: Told, least: int = 0) -> TakeOver:
         """Fence earlier owners, and return what is there (see ``StateStore``)."""
         held = self._held
         meta = held.meta
@@ -74,6 +74,7 @@ class MemoryStateStore:
         )
         if forgotten or not meta.incarnation:
             meta.incarnation = max(meta.incarnation, told.incarnation) + 1
+        meta.incarnation = max(meta.incarnation, least)
         self._epoch = meta.epoch = max(meta.epoch, told.epoch) + 1
         outbox = [OutboxEntry(*entry) for entry in sorted(held.outbox.items())]
         return TakeOver(deepcopy(meta), outbox, held.next_due(), forgotten)
@@ -85,13 +86,8 @@ class MemoryStateStore:
 
     async def commit(self, commit: Commit) -> int:
         """Apply ``commit`` wholly, and return the earliest due time (see ``StateStore``)."""
-        held, meta = self._held, commit.meta
-        if held.meta.epoch > self._epoch:
-            raise Fenced(f"{self._where}: epoch {held.meta.epoch} has taken over; this owner stops")
-        if held.meta.epoch < self._epoch or held.meta.revision != meta.revision - 1:
-            raise StateLost(
-                f"{self._where}: the store holds revision {held.meta.revision}; starting over from it"
-            )
+        meta = commit.meta
+        held = self._owned(meta.revision - 1)
         held.meta = replace(
             meta,
             epoch=held.meta.epoch,
@@ -103,6 +99,10 @@ class MemoryStateStore:
         for user in [user for user, due in commit.timers.items() if due >= NEVER]:
             del held.timers[user]
         held.users.update(commit.arrivals)
+        for user in commit.departures:
+            held.states.pop(user, None)
+            held.timers.pop(user, None)
+            held.users.discard(user)
         held.outbox.update(commit.outbox)
         for sequence in [each for each in held.outbox if each <= commit.published]:
             del held.outbox[sequence]
@@ -118,5 +118,28 @@ class MemoryStateStore:
         # Text sorts as its UTF-8 does.
         return nsmallest(limit, [each for each in self._held.users if each > user])
 
+    async def unknown(self, users: Sequence[str]) -> list[str]:
+        """Return those of ``users`` that the partition does not have (see ``StateStore``)."""
+        known = self._held.users
+        return [user for user in users if user not in known]
+
+    async def renew(self, meta: Meta) -> None:
+        """Replace the whole meta, and empty the rest (see ``StateStore``)."""
+        held = self._owned(meta.revision - 1)
+        held.meta = replace(meta, epoch=held.meta.epoch, offsets=dict(meta.offsets))
+        for part in (held.timers, held.outbox, held.users):
+            part.clear()
+
     async def close(self) -> None:
         """Release nothing (see ``StateStore``)."""
+
+    def _owned(self, revision: int) -> Partition:
+        """Return what is held, if this is the owner's epoch and the revision is the expected one."""
+        held = self._held
+        if held.meta.epoch > self._epoch:
+            raise Fenced(f"{self._where}: epoch {held.meta.epoch} has taken over; this owner stops")
+        if held.meta.epoch < self._epoch or held.meta.revision != revision:
+            raise StateLost(
+                f"{self._where}: the store holds revision {held.meta.revision}; starting over from it"
+            )
+        return held

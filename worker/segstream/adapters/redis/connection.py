@@ -1,17 +1,23 @@
-"""One client for one server or a cluster."""
+"""One client for one server, for the primary that Sentinels name, or for a cluster."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import unquote, urlsplit, urlunsplit
 
 import hiredis
 from redis.asyncio import ConnectionPool, Redis, RedisCluster
-from redis.asyncio.connection import AbstractConnection
+from redis.asyncio.connection import AbstractConnection, SSLConnection, parse_url
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import SentinelManagedConnection, SentinelManagedSSLConnection
 from redis.backoff import NoBackoff
+from redis.credentials import CredentialProvider
 from redis.exceptions import RedisError
 
+from segstream.access import Certificates, Password
+from segstream.adapters.redis.sentinels import PrimaryPool, Sentinels
 from segstream.errors import SettingsError
 
 Client = Redis | RedisCluster
@@ -23,19 +29,74 @@ IDLE: Final = 30
 """Seconds after which an unused connection is asked whether it lives."""
 
 
-def connect(url: str, *, cluster: bool = False, timeout: float = TIMEOUT) -> Client:
+@dataclass(frozen=True, slots=True)
+class RedisSettings:
+    """Where Redis is and how to get in. Blind to the environment: `segstream.app` fills it.
+
+    Parameters
+    ----------
+    url : str
+        ``redis://``, ``rediss://`` (TLS) or ``unix://``, with user and password if need be. With ``sentinels`` its
+        host and port do not count.
+    username, password : str and Password, optional
+        Where the URL has none. A password's file is read for each new connection.
+    certificates : Certificates
+        For ``rediss://``; for the Sentinels too.
+    cluster : bool
+        Whether the URL is a node of a Redis Cluster.
+    sentinels : tuple of str
+        Sentinels as ``host:port``.
+    service : str
+        What the Sentinels call the primary.
+    sentinel_username, sentinel_password : str and Password, optional
+        The Sentinels' own login.
+    timeout : float
+        Seconds to connect, and to wait for any reply.
+    """
+
+    url: str = field(repr=False)
+    username: str | None = None
+    password: Password = field(default_factory=Password)
+    certificates: Certificates = field(default_factory=Certificates)
+    cluster: bool = False
+    sentinels: tuple[str, ...] = ()
+    service: str = "mymaster"
+    sentinel_username: str | None = None
+    sentinel_password: Password = field(default_factory=Password)
+    timeout: float = TIMEOUT
+
+
+class Login(CredentialProvider):
+    """User and password for each new connection, the password read anew.
+
+    Parameters
+    ----------
+    username : str or None
+    password : Password
+    """
+
+    def __init__(self, username: str | None, password: Password) -> None:
+        self._username, self._password = username, password
+
+    def get_credentials(self) -> tuple[str] | tuple[str, str]:
+        """Return what AUTH takes."""
+        password = self._password.read() or ""
+        return (self._username, password) if self._username else (password,)
+
+    async def get_credentials_async(self) -> tuple[str] | tuple[str, str]:
+        """Return the same: a small file takes microseconds."""
+        return self.get_credentials()
+
+
+def connect(where: RedisSettings | str) -> Client:
     """Return a client; it connects when first used.
 
     It never sends a command a second time by itself: a commit whose reply was lost may have been applied.
 
     Parameters
     ----------
-    url : str
-        ``redis://``, ``rediss://`` or ``unix://``, with user and password if need be.
-    cluster : bool
-        Whether it is a node of a Redis Cluster.
-    timeout : float
-        Seconds to connect, and to wait for any reply.
+    where : RedisSettings or str
+        A text is the URL of one server.
 
     Raises
     ------
@@ -46,18 +107,29 @@ def connect(url: str, *, cluster: bool = False, timeout: float = TIMEOUT) -> Cli
     --------
     >>> address(connect("redis://someone:secret@localhost:6380/2"))
     'localhost:6380/2'
+    >>> address(connect(RedisSettings("redis://", sentinels=("one:26379", "two:26379"))))
+    'mymaster of the Sentinels one:26379,two:26379'
     """
+    settings = RedisSettings(where) if isinstance(where, str) else where
     options: dict[str, Any] = {
-        "socket_timeout": timeout,
-        "socket_connect_timeout": timeout,
-        "socket_keepalive": True,
+        "socket_timeout": settings.timeout,
+        "socket_connect_timeout": settings.timeout,
         "health_check_interval": IDLE,
         "retry": Retry(NoBackoff(), 0),
         "protocol": 2,  # the same replies from every version of Redis and of redis-py
         "decode_responses": False,
     }
     try:
-        if cluster:
+        scheme, url = urlsplit(settings.url).scheme, settings.url
+        if scheme != "unix":
+            options["socket_keepalive"] = True
+        if scheme == "rediss":
+            options |= _tls(settings.certificates)
+        if settings.username or settings.password:
+            url, options["credential_provider"] = _login(settings)
+        if settings.sentinels:
+            return _by_sentinels(settings, url, options)
+        if settings.cluster:
             return RedisCluster.from_url(url, **options)
         client = Redis.from_url(url, **options)
         client.connection_pool.connection_class = packing(client.connection_pool.connection_class)
@@ -66,6 +138,44 @@ def connect(url: str, *, cluster: bool = False, timeout: float = TIMEOUT) -> Cli
             "the Redis URL cannot be read; write redis://host:port/0, rediss://… for TLS, or unix:///path"
         ) from None
     return client
+
+
+def _tls(certificates: Certificates) -> dict[str, Any]:
+    names = {"ssl_ca_certs": "ca_file", "ssl_certfile": "cert_file", "ssl_keyfile": "key_file"}
+    return {
+        option: str(path)
+        for option, name in names.items()
+        if (path := getattr(certificates, name)) is not None
+    }
+
+
+def _login(settings: RedisSettings) -> tuple[str, Login]:
+    """Return the URL without a login, and the login."""
+    parts = urlsplit(settings.url)
+    username = settings.username or (unquote(parts.username) if parts.username else None)
+    password = settings.password or Password(unquote(parts.password) if parts.password else None)
+    bare = parts._replace(netloc=parts.netloc.rpartition("@")[2])
+    return urlunsplit(bare), Login(username, password)
+
+
+def _by_sentinels(settings: RedisSettings, url: str, options: dict[str, Any]) -> Redis:
+    own = {
+        name: value
+        for name, value in options.items()
+        if name.startswith("ssl_") or name in ("retry", "protocol", "socket_keepalive", "decode_responses")
+    }
+    parsed: dict[str, Any] = {**parse_url(url)}
+    encrypted = parsed.pop("connection_class", None) is SSLConnection
+    if encrypted:
+        own["ssl"] = True
+    if settings.sentinel_password:
+        own["credential_provider"] = Login(settings.sentinel_username, settings.sentinel_password)
+    sentinels = Sentinels(settings.sentinels, own)
+    for name in ("host", "port"):
+        parsed.pop(name, None)
+    kind = packing(SentinelManagedSSLConnection if encrypted else SentinelManagedConnection)
+    pool = PrimaryPool(settings.service, sentinels, connection_class=kind, **(parsed | options))  # type: ignore[no-untyped-call]  # it has no types
+    return Redis.from_pool(pool)
 
 
 def pool_of(node_class: type[AbstractConnection], options: dict[str, Any]) -> ConnectionPool:
@@ -91,6 +201,8 @@ def address(client: Client) -> str:
     """Return where a client connects to, without user and password."""
     if isinstance(client, RedisCluster):
         return ",".join(str(node.name) for node in client.nodes_manager.startup_nodes.values())
+    if isinstance(client.connection_pool, PrimaryPool):
+        return str(client.connection_pool)
     options = client.connection_pool.connection_kwargs
     if "path" in options:
         return f"{options['path']} (db {options.get('db', 0)})"

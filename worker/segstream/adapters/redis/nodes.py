@@ -14,7 +14,7 @@ from typing import Any, Final
 from redis.asyncio import Redis, RedisCluster
 from redis.exceptions import NoScriptError, RedisError
 
-from segstream.adapters.redis import durability
+from segstream.adapters.redis import durability, fitness
 from segstream.adapters.redis.connection import Client, address, pool_of
 from segstream.adapters.redis.durability import Durability
 from segstream.adapters.redis.errors import redis_errors
@@ -23,6 +23,9 @@ from segstream.errors import Fenced, ServerError, StateLost
 
 DEADLINE: Final = 2.0
 """Seconds for WAIT and for WAITAOF: twice the second that ``appendfsync everysec`` may take."""
+
+LOOK: Final = 5.0
+"""Seconds between two looks at what a server is: replicas come back after a failover, and must be waited for then."""
 
 
 class Node:
@@ -33,12 +36,15 @@ class Node:
     client : Redis
     deadline : float
         Seconds for each kind of waiting.
+    cluster : bool
+        Whether it is a node of a cluster.
     """
 
-    def __init__(self, client: Redis, deadline: float) -> None:
-        self.client, self._deadline = client, deadline
+    def __init__(self, client: Redis, deadline: float, *, cluster: bool = False) -> None:
+        self.client, self._deadline, self._cluster = client, deadline, cluster
         self.address = address(client)
         self.durability: Durability | None = None
+        self._looked_at = 0.0
 
     async def run(self, calls: Sequence[Call], *, durably: bool) -> list[Any]:
         """Send ``calls`` in one round trip and return their replies.
@@ -46,21 +52,29 @@ class Node:
         Raises
         ------
         ServerError
-            The connection broke, a call was refused, or what was written may not be durable. The calls may have
-            been applied.
+            The connection broke, a call was refused, what was written may not be durable, or this is no server for
+            the state (see ``fitness``). The calls may have been applied.
         """
         with redis_errors(self.address):
             try:
                 return await self._run(calls, durably=durably)
+            except (ServerError, RedisError, OSError):
+                # Asked again after an error: the server may be another, or have gained or lost replicas. Its name may
+                # lead elsewhere by now, so idle connections, maybe to a primary that is none any more, are not kept.
+                self.durability = None
+                await self.client.connection_pool.disconnect(inuse_connections=False)
+                raise
             except BaseException:
-                # Asked again after an error: the server may be another, or have gained or lost replicas.
                 self.durability = None
                 raise
 
     async def _run(self, calls: Sequence[Call], *, durably: bool) -> list[Any]:
-        kept = self.durability
-        if kept is None:
-            kept = self.durability = durability.read(await self.client.info())
+        kept, now = self.durability, asyncio.get_running_loop().time()
+        if kept is None or now >= self._looked_at + LOOK:
+            info = await self.client.info()
+            fitness.check(info, self.address, cluster=self._cluster)
+            kept, self._looked_at = durability.read(info), now
+            self.durability = kept
         waits: list[list[Argument]] = [[*words] for words in kept.waits(self._deadline)] if durably else []
         replies = await self._send([each.command for each in calls] + waits)
         unknown = [i for i, reply in enumerate(replies) if isinstance(reply, NoScriptError)]
@@ -175,13 +189,13 @@ class Nodes:
         if found is None:
             self._stale = True
             raise ServerError(
-                f"Redis at {self.address}: no node holds the slot of {key!r}; check CLUSTER INFO"
+                f"Redis at {self.address}: no node holds slot {self._client.keyslot(key)}; check CLUSTER INFO"
             )
         name = str(found.name)
         if name not in self._nodes:
             # A plain client: WAIT, and scripts loaded on one node, are no business of a cluster client's.
             pool = pool_of(found.connection_class, found.connection_kwargs)
-            self._nodes[name] = Node(Redis.from_pool(pool), self._deadline)
+            self._nodes[name] = Node(Redis.from_pool(pool), self._deadline, cluster=True)
         return self._nodes[name]
 
 

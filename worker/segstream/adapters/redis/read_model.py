@@ -5,15 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
-import msgpack
-
-from segstream.adapters.redis.answers import fields, lifetime
 from segstream.adapters.redis.connection import Client
 from segstream.adapters.redis.durability import Durability
 from segstream.adapters.redis.keys import PartitionKeys, checked
 from segstream.adapters.redis.nodes import DEADLINE, Nodes
 from segstream.adapters.redis.scripts import Argument, Call, call
-from segstream.ports import View
+from segstream.ports import EncodedView
 from segstream_schemas.keys import ReadModelKeys
 
 CHUNK: Final = 200
@@ -49,7 +46,7 @@ class RedisReadModel:
         self._nodes = Nodes(client, deadline)
         self._keys, self._prefix = ReadModelKeys(checked(public_prefix)), checked(prefix)
 
-    async def write(self, partition: int, epoch: int, views: Sequence[View]) -> None:
+    async def write(self, partition: int, epoch: int, views: Sequence[EncodedView]) -> None:
         """Write ``views`` by compare-and-set, and the partition's member lists (see ``ReadModel``)."""
         if views:
             await self._nodes.run([*self._members(partition, epoch, views), *self._answers(views)])
@@ -67,20 +64,15 @@ class RedisReadModel:
         """Release the connections to a cluster's nodes; the client stays open."""
         await self._nodes.close()
 
-    def _answers(self, views: Sequence[View]) -> Iterable[Call]:
+    def _answers(self, views: Sequence[EncodedView]) -> Iterable[Call]:
         last = list({view.user: view for view in views}.values())
         step = 1 if self._nodes.cluster else CHUNK
         for first in range(0, len(last), step):
-            keys: list[str] = []
-            arguments: list[Argument] = []
-            for view in last[first : first + step]:
-                keys.append(self._keys.user(view.user))
-                # One argument, where the fields alone would be twenty: each costs as much as packing all of them.
-                answer = (view.incarnation, view.partition_sequence, lifetime(view), fields(view))
-                arguments.append(msgpack.packb(answer, use_bin_type=False))  # the kinds that Lua knows
-            yield call("answers", keys, arguments)
+            part = last[first : first + step]
+            keys = [self._keys.user(view.user) for view in part]
+            yield call("answers", keys, [view.answer for view in part])
 
-    def _members(self, partition: int, epoch: int, views: Sequence[View]) -> Iterable[Call]:
+    def _members(self, partition: int, epoch: int, views: Sequence[EncodedView]) -> Iterable[Call]:
         changes = membership_changes(views)
         keys = [PartitionKeys(self._prefix, partition).meta]
         arguments: list[Argument] = [epoch]
@@ -98,15 +90,15 @@ class RedisReadModel:
         yield call("members", keys, arguments)
 
 
-def membership_changes(views: Sequence[View]) -> dict[str, dict[str, int | None]]:
+def membership_changes(views: Sequence[EncodedView]) -> dict[str, dict[str, int | None]]:
     """Return per segment what becomes of users: since when they are in it, ``None`` for those who left.
 
     Of several changes of one user the last counts.
 
     Examples
     --------
-    >>> first = View("7", 1, 1, 1, 0, 1, {}, {}, {}, {"new": 5}, [])
-    >>> then = View("7", 1, 2, 2, 9, 1, {}, {}, {}, {"loyal": 9}, ["new"])
+    >>> first = EncodedView("7", b"", None, True, {"new": 5}, [])
+    >>> then = EncodedView("7", b"", None, True, {"loyal": 9}, ["new"])
     >>> membership_changes([first, then])
     {'new': {'7': None}, 'loyal': {'7': 9}}
     """

@@ -12,7 +12,8 @@ from segstream.adapters.redis.scripts import Argument, Call, call
 from segstream.core.time import NEVER
 from segstream.ports import Commit, Meta, OutboxEntry, TakeOver, Told
 
-_NUMBERS = ("incarnation", "epoch", "revision", "sequence", "clock", "partitions")
+_NUMBERS = ("incarnation", "epoch", "revision", "sequence", "clock", "partitions", "rebuilt")
+_TEXTS = ("bases", "sweep", "rebuild", "reset")
 _OFFSET = "offset:"
 
 
@@ -40,13 +41,13 @@ class RedisStateStore:
         self.promised = False
         """Whether an acknowledged commit outlives Redis' memory; if not, ``durability`` is a warning."""
 
-    async def take_over(self, told: Told) -> TakeOver:
+    async def take_over(self, told: Told, least: int = 0) -> TakeOver:
         """Fence earlier owners, and return what is there (see ``StateStore``)."""
         self._nodes.forget()
         keys = [self._keys.meta, self._keys.timers, self._keys.outbox]
-        (reply,) = await self._nodes.run([call("take_over", keys, told)])
+        (reply,) = await self._nodes.run([call("take_over", keys, [*told, least])])
         _, fields, entries, due, forgotten = reply
-        meta = _meta({name.decode(): value.decode() for name, value in zip(*[iter(fields)] * 2, strict=True)})
+        meta = read_meta(fields)
         outbox = [OutboxEntry(int(number.partition(b"-")[0]), pair[1]) for number, pair in entries]
         self._epoch = meta.epoch
         for kept in await self._nodes.durability():
@@ -74,15 +75,19 @@ class RedisStateStore:
         entries: list[Argument] = []
         for sequence, payload in commit.outbox:
             entries += (f"{sequence}-0", payload)
-        sizes = map(len, (entries, fields, states, due, undue, commit.arrivals))
+        departures = commit.departures
+        sizes = map(len, (entries, fields, states, due, undue, commit.arrivals, departures))
         (reply,) = await self._nodes.run(
             [
                 call(
                     "commit",
-                    [keys.meta, keys.timers, keys.outbox, keys.users, *[prefix + user for user in states]],
+                    [
+                        *(keys.meta, keys.timers, keys.outbox, keys.users),
+                        *[prefix + user for user in (*states, *departures)],
+                    ],
                     [
                         *(self._epoch, meta.revision - 1, meta.revision, commit.published, *sizes),
-                        *(*entries, *fields, *states.values(), *due, *undue, *commit.arrivals),
+                        *(*entries, *fields, *states.values(), *due, *undue, *commit.arrivals, *departures),
                     ],
                 )
             ]
@@ -100,6 +105,19 @@ class RedisStateStore:
         found = await self._read("ZRANGEBYLEX", self._keys.users, start, "+", "LIMIT", 0, limit)
         return [each.decode() for each in found]
 
+    async def unknown(self, users: Sequence[str]) -> list[str]:
+        """Return those of ``users`` that the partition does not have (see ``StateStore``)."""
+        if not users:
+            return []
+        scores = await self._read("ZMSCORE", self._keys.users, *users)
+        return [user for user, score in zip(users, scores, strict=True) if score is None]
+
+    async def renew(self, meta: Meta) -> None:
+        """Replace the whole meta, and empty the rest (see ``StateStore``)."""
+        keys = self._keys
+        words = [self._epoch, meta.revision - 1, meta.revision, meta.incarnation, *_fields(meta)]
+        await self._nodes.run([call("renew", [keys.meta, keys.timers, keys.outbox, keys.users], words)])
+
     async def close(self) -> None:
         """Release the connection (see ``StateStore``); the client stays open."""
         await self._nodes.close()
@@ -113,19 +131,22 @@ def _fields(meta: Meta) -> list[Argument]:
     """Return what a commit writes of the meta: neither epoch nor incarnation; the script writes the revision."""
     fields: list[Argument] = ["sequence", meta.sequence, "clock", meta.clock, "partitions", meta.partitions]
     fields += ("bases", meta.bases, "sweep", meta.sweep)
+    fields += ("rebuilt", meta.rebuilt, "rebuild", meta.rebuild, "reset", meta.reset)
     for topic, offset in meta.offsets.items():
         fields += (_OFFSET + topic, offset)
     return fields
 
 
-def _meta(fields: dict[str, str]) -> Meta:
+def read_meta(reply: Sequence[bytes]) -> Meta:
+    """Return a partition's own state from what ``HGETALL`` replies: names and values in turn."""
+    fields = {name.decode(): value.decode() for name, value in zip(*[iter(reply)] * 2, strict=True)}
+    numbers: dict[str, Any] = {name: int(fields.get(name, 0)) for name in _NUMBERS}
     return Meta(
-        **{name: int(fields.get(name, 0)) for name in _NUMBERS},
+        **numbers,
         offsets={
             name.removeprefix(_OFFSET): int(value)
             for name, value in fields.items()
             if name.startswith(_OFFSET)
         },
-        bases=fields.get("bases", ""),
-        sweep=fields.get("sweep", ""),
+        **{name: fields.get(name, "") for name in _TEXTS},
     )

@@ -1,7 +1,7 @@
 -- One atomic step of a partition: all of it, or nothing and the reason.
--- KEYS: meta, timers, outbox, users, then the key of each state.
+-- KEYS: meta, timers, outbox, users, then the key of each state, then that of each departure.
 -- ARGV: epoch, revision expected, revision, published, and how many arguments each of these has, which follow in
---       this order: entries (id, payload), fields of meta (name, value), states, due (time, user), undue, arrivals.
+--       this order: entries (id, payload), fields of meta (name, value), states, due (time, user), undue, arrivals, departures.
 -- Whatever Redis can refuse (memory full, replicas missing, an entry out of order) it refuses at the first write,
 -- so what adds comes before what removes.
 local meta, timers, outbox, users = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
@@ -14,7 +14,7 @@ end
 
 -- Lua can pass about 8,000 arguments at once; half of that, and even, so that pairs stay together.
 local STEP = 4000
-local position = 10
+local position = 11
 local function all(command, key, count)
     local last = position + count
     for first = position + 1, last, STEP do
@@ -52,6 +52,18 @@ for first = 1, arrivals, STEP / 2 do
         scored[#scored + 1] = ARGV[position + i]
     end
     redis.call('ZADD', users, unpack(scored))
+end
+position = position + arrivals
+
+local departures = tonumber(ARGV[11])
+if departures > 0 then
+    for first = 1, departures, STEP do
+        redis.call('UNLINK', unpack(KEYS, 4 + states + first, 4 + states + math.min(first + STEP - 1, departures)))
+    end
+    local before = position
+    all('ZREM', timers, departures)
+    position = before
+    all('ZREM', users, departures)
 end
 
 if tonumber(ARGV[4]) > 0 then

@@ -1,0 +1,169 @@
+"""A worker does all of its work with no more rights than `deploy/` gives it: those of Strimzi's KafkaUser and redis.acl."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from segstream.adapters.kafka.topics import Topics
+from tests.deployments import SHOP, orders
+from tests.manifests import ROOT, one
+from tests.secure_servers import Certificates, SecureKafka, SecureRedis, secure_kafka
+from tests.workers import Scene, Worker, ends, read_all, send
+
+USER: Final = "segstream"
+PASSWORD: Final = "only-for-this-test"  # noqa: S105 - of servers that this file starts
+PARTITIONS: Final = 2
+WAIT: Final = 90
+TOPICS: Final = Topics()
+
+DEFINITIONS: Final = SHOP + (
+    "discovered:\n  behaviour: {model: kmeans, clusters: 2, features: [orders, revenue_30d, since(last_order)]}\n"
+)
+
+
+@pytest.fixture(scope="module")
+def broker_with_rules(certificates: Certificates) -> Iterator[SecureKafka]:
+    """Return a Kafka of this file's own, with the topics under their usual names and the rules of the KafkaUser."""
+    with secure_kafka(certificates) as broker:
+        broker.create(
+            {name: 1 if name == TOPICS.samples else PARTITIONS for name in TOPICS.configuration()},
+            TOPICS.configuration(),
+        )
+        broker.set_password(PASSWORD, USER)
+        for rule in one("strimzi", "KafkaUser", USER)["spec"]["authorization"]["acls"]:
+            resource = rule["resource"]
+            broker.allow(
+                _words(resource["type"]),
+                resource["name"],
+                *map(_words, rule["operations"]),
+                prefixed=resource["patternType"] == "prefix",
+                user=USER,
+            )
+        yield broker
+
+
+def _words(name: str) -> str:
+    """Return Strimzi's name in Kafka's form."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).upper()
+
+
+@pytest.fixture
+def redis_with_rules() -> Iterator[SecureRedis]:
+    """Return a Redis whose users are those of ``redis.acl``, each with a password."""
+    lines = (ROOT / "deploy" / "redis.acl").read_text(encoding="utf-8").splitlines()
+    users = [line.removeprefix("user ").replace("resetpass", f">{PASSWORD}") for line in lines]
+    if _version() < (7, 2):
+        # What came with 7.2, and an older server refuses to read.
+        users = [re.sub(r" \+(waitaof|client\|setinfo)\b", "", user) for user in users]
+    with SecureRedis(users=users) as server:
+        yield server
+
+
+def _version() -> tuple[int, ...]:
+    with SecureRedis() as server:
+        client = server.client()
+        try:
+            return tuple(map(int, client.info("server")["redis_version"].split(".")[:2]))
+        finally:
+            client.close()
+
+
+async def test_a_worker_needs_no_other_rights(
+    broker_with_rules: SecureKafka, redis_with_rules: SecureRedis, tmp_path: Path
+) -> None:
+    """It starts without a warning, applies, tells, trains, adopts what was trained, and Redis has refused it nothing."""
+    definitions = tmp_path / "shop.yaml"
+    definitions.write_text(DEFINITIONS)
+    environment = {
+        "SEGSTREAM_KAFKA": broker_with_rules.at("SASL_PLAINTEXT"),
+        "SEGSTREAM_KAFKA_SECURITY": "SASL_PLAINTEXT",
+        "SEGSTREAM_KAFKA_USERNAME": USER,
+        "SEGSTREAM_KAFKA_PASSWORD": PASSWORD,
+        "SEGSTREAM_REDIS": redis_with_rules.url,
+        "SEGSTREAM_REDIS_USERNAME": USER,
+        "SEGSTREAM_REDIS_PASSWORD": PASSWORD,
+        "SEGSTREAM_DEFINITIONS": str(definitions),
+        "SEGSTREAM_INSTANCE_ID": "segstream-0",
+        "SEGSTREAM_SAMPLE_EVERY": "1",
+        "SEGSTREAM_MODEL_SAMPLES": "50",
+        "SEGSTREAM_MODEL_INTERVAL": "1s",
+        "SEGSTREAM_WEB_PORT": "0",
+        "SEGSTREAM_LOG_FORMAT": "json",
+    }
+    scene = Scene(broker_with_rules.address, redis_with_rules.url, "", TOPICS.events, PARTITIONS)
+    client = redis_with_rules.client()
+    try:
+        client.acl_log_reset()
+        with Worker(environment) as worker:
+            await send(scene, [*orders(1_000, seed=3), ("u1", b"no event")])
+            # The trainer's group begins where the samples end: what is sent later is what it learns.
+            await _until(worker, lambda: _applied(client, 1), scene)
+            await send(scene, orders(1_000, seed=4))
+            await _until(worker, lambda: _applied(client, 2_001) and _trained(client), scene)
+            assert worker.stop() == 0
+            assert '"cannot check' not in worker.log
+            assert "refuses" not in worker.log
+        refused = [entry for entry in client.acl_log() if not entry["object"].startswith("client")]
+        assert refused == []
+        for topic in (TOPICS.changes, TOPICS.memberships, TOPICS.dead_letters, TOPICS.published):
+            assert any(await read_all(scene, topic)), topic
+    finally:
+        client.close()
+
+
+def test_a_reader_reads_and_may_not_write_or_see_what_is_private(redis_with_rules: SecureRedis) -> None:
+    """The second user of ``redis.acl``: for campaign engines."""
+    admin = redis_with_rules.client()
+    admin.hset("segments:user:u1", mapping={"v": "1:1"})
+    admin.set("segstream:{0}:user:u1", "private")
+    client: Any = _login(redis_with_rules, "segments-reader")
+    try:
+        assert client.hgetall("segments:user:u1") == {"v": "1:1"}
+        for command in (
+            ("GET", "segstream:{0}:user:u1"),
+            ("HGETALL", "segstream:{0}:meta"),
+            ("DEL", "segments:user:u1"),
+            ("HSET", "segments:user:u1", "v", "2:1"),
+            ("KEYS", "*"),
+        ):
+            with pytest.raises(Exception, match=r"(?i)no permissions|NOPERM"):
+                client.execute_command(*command)
+    finally:
+        client.close()
+        admin.close()
+
+
+def _login(server: SecureRedis, user: str) -> Any:
+    from redis import Redis  # noqa: PLC0415 - beside the asynchronous one that the tests use
+
+    return Redis.from_url(server.url, username=user, password=PASSWORD, decode_responses=True)
+
+
+def _applied(client: Any, records: int) -> bool:
+    """Tell whether so many records are applied and all of it is published."""
+    metas = [client.hgetall(f"segstream:{{{number}}}:meta") for number in range(PARTITIONS)]
+    done = sum(int(meta.get(f"offset:{TOPICS.events[0]}", -1)) + 1 for meta in metas)
+    waiting = sum(client.xlen(f"segstream:{{{number}}}:outbox") for number in range(PARTITIONS))
+    return done >= records and not waiting
+
+
+def _trained(client: Any) -> bool:
+    """Tell whether a model is there and somebody is in one of its segments."""
+    return bool(client.keys("segments:members:behaviour.*"))
+
+
+async def _until(worker: Worker, true: Any, scene: Scene) -> None:
+    deadline = time.monotonic() + WAIT
+    while not true():
+        assert worker.running, worker.log[-3000:]
+        assert time.monotonic() < deadline, (
+            f"{await ends(scene, [*TOPICS.configuration()][:5])}\n{worker.log[-4000:]}"
+        )
+        await asyncio.sleep(0.05)

@@ -1,0 +1,82 @@
+"""The hot path's frame stops in an orderly way, however far it came."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import pytest
+from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener
+
+from segstream.adapters.fetcher import Fetcher
+from segstream.adapters.holdings import Holdings
+from segstream.adapters.membership import Membership
+from segstream.adapters.offset_committer import OffsetCommitter
+from segstream.adapters.sample_sender import SampleSender
+from segstream.adapters.service import CLOSE_SHARE, DRAIN_SHARE, SegmentationService
+from segstream.adapters.steps import Steps
+from segstream.adapters.vitals import Vitals
+from segstream.errors import LayoutError
+from segstream.flow import Flow
+from segstream.runner import Pace
+from segstream.tally import Tally
+
+
+def never(*_: object) -> AIOKafkaConsumer:
+    """Fail: nothing may be connected."""
+    raise AssertionError
+
+
+def service(prepare: Callable[[], Awaitable[object]], closed: list[str]) -> SegmentationService:
+    """Return a service that has nothing to connect to."""
+    holdings, vitals = Holdings(), Vitals()
+    make_consumer: Callable[[ConsumerRebalanceListener], AIOKafkaConsumer] = never
+    make_flow: Callable[[int, int], Flow] = never
+    membership = Membership(
+        holdings,
+        OffsetCommitter(holdings),
+        vitals,
+        Tally(),
+        make_consumer=make_consumer,
+        make_flow=make_flow,
+        partitions=lambda: 1,
+        pace=Pace(),
+        start_from="earliest",
+        drain_seconds=1,
+    )
+    samples = SampleSender(holdings, never, dict, "samples")
+
+    async def close() -> None:
+        closed.append("ends")
+
+    return SegmentationService(
+        prepare=(prepare,),
+        holdings=holdings,
+        membership=membership,
+        fetcher=Fetcher(holdings, 100),
+        steps=Steps({}),
+        close=(samples.stop, close),
+        vitals=vitals,
+        drain_timeout=1,
+    )
+
+
+async def test_a_service_that_could_not_start_stops_without_another_error() -> None:
+    """The servers do not suit: that error is told, not one about connections that were never made."""
+
+    async def prepare() -> None:
+        raise LayoutError("the topic events is missing")
+
+    closed: list[str] = []
+    started = service(prepare, closed)
+    with pytest.raises(LayoutError, match="events is missing"):
+        await started.on_start()
+    async with asyncio.timeout(5):
+        await started.on_stop()
+    assert closed == ["ends"]
+
+
+def test_the_shares_of_the_drain_timeout_are_a_whole() -> None:
+    """Draining, leaving the group, and two connections to close."""
+    whole = DRAIN_SHARE + 3 * CLOSE_SHARE
+    assert whole == pytest.approx(1)

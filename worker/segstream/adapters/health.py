@@ -1,0 +1,135 @@
+"""Whether the worker is alive and ready, and what it is: in plain words, and without a word about any user."""
+
+from __future__ import annotations
+
+import platform
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from segstream.core.time import format_time
+from segstream.runner import TAKING_OVER
+
+if TYPE_CHECKING:
+    from segstream.adapters.holdings import Holdings
+    from segstream.adapters.steps import Steps
+    from segstream.adapters.vitals import Vitals
+    from segstream.library import Library
+    from segstream.runner import Runner
+
+LIVE_LIMIT: Final = 30.0
+"""Seconds without a look at Kafka after which the process counts as stuck: a hundred times the usual wait."""
+
+SILENT_LIMIT: Final = 20.0
+"""Seconds without an answer from Kafka after which a worker is not ready; it is asked once a second."""
+
+CHECK_REDIS: Final = "check_redis"
+"""The step that finds out whether Redis takes writes."""
+
+
+class Report(NamedTuple):
+    """An answer to the question whether all is well.
+
+    Parameters
+    ----------
+    well : bool
+    body : dict
+        JSON, with the reasons.
+    """
+
+    well: bool
+    body: dict[str, Any]
+
+
+class Health:
+    """Answers from what the worker knows of itself: nothing is asked of a server, so it answers in an outage too.
+
+    Parameters
+    ----------
+    holdings : Holdings
+    vitals : Vitals
+    steps : Steps
+        One of which is `CHECK_REDIS`.
+    library : Library
+    """
+
+    def __init__(self, holdings: Holdings, vitals: Vitals, steps: Steps, library: Library) -> None:
+        self._holdings, self._vitals, self._steps, self._library = holdings, vitals, steps, library
+
+    def live(self) -> Report:
+        """Tell whether the loop that asks Kafka for records comes round; if not, only a restart helps.
+
+        It comes round in an outage of Kafka or Redis too, since a restart would not end that.
+        """
+        seconds = self._vitals.since_poll()
+        well = seconds < LIVE_LIMIT
+        return Report(well, {"live": well, "polled_seconds_ago": round(seconds, 1)})
+
+    def ready(self) -> Report:
+        """Tell whether the worker is a member of its group and works on all that it was given; if not, why not."""
+        troubles = {} if self._vitals.joined else {"group": "has not been given partitions yet"}
+        silence = self._vitals.since_answer()
+        if self._vitals.joined and silence > SILENT_LIMIT:
+            troubles["kafka"] = f"no answer for {silence:.0f} s; check the brokers"
+        if (error := self._steps.failing.get(CHECK_REDIS)) is not None:
+            troubles["redis"] = error
+        for number, runner in sorted(self._holdings.runners.items()):
+            if runner.trouble:
+                troubles[str(number)] = runner.trouble
+        partitions = sorted(self._holdings.runners)
+        return Report(not troubles, {"ready": not troubles, "partitions": partitions, "troubles": troubles})
+
+    def info(self) -> dict[str, Any]:
+        """Return versions, and where each partition owned stands."""
+        latest = self._library.latest
+        definitions = self._library.definitions(latest) if latest else None
+        return {
+            "segstream": program_version(),
+            "python": platform.python_version(),
+            "definitions": {
+                "version": latest,
+                "content_hash": None if definitions is None else definitions.content_hash,
+            },
+            "models": {} if definitions is None else self._library.newest_models(latest, {}),
+            "partitions": {
+                str(number): _partition_info(runner)
+                for number, runner in sorted(self._holdings.runners.items())
+            },
+        }
+
+
+def state_of(runner: Runner) -> str:
+    """Return one of `STATES`."""
+    if not runner.trouble:
+        return "ready"
+    return "taking_over" if runner.trouble == TAKING_OVER else "troubled"
+
+
+STATES: Final = ("taking_over", "ready", "troubled")
+"""What a partition owned can be in."""
+
+
+def program_version() -> str:
+    """Return the version of this distribution, ``unknown`` where it runs without being installed."""
+    try:
+        return metadata.version("segstream")
+    except metadata.PackageNotFoundError:
+        return "unknown"
+
+
+def _partition_info(runner: Runner) -> dict[str, Any]:
+    found: dict[str, Any] = {"state": state_of(runner)}
+    if runner.trouble:
+        found["trouble"] = runner.trouble
+    if runner.flow is not None and runner.flow.partition.bases:
+        partition = runner.flow.partition
+        meta, basis = partition.meta, partition.bases[-1]
+        found |= {
+            "clock": format_time(meta.clock) if meta.clock else None,
+            "epoch": meta.epoch,
+            "incarnation": meta.incarnation,
+            "definitions_version": basis.definitions,
+            "model_version": basis.models,
+            "sweeping": bool(meta.sweep),
+            "offsets": dict(partition.applied),
+        }
+    return found

@@ -1,0 +1,53 @@
+"""Whom the compacted topic has an answer for: what is left to know users by when Redis has lost them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+
+from segstream.adapters.kafka.client import KafkaSettings
+from segstream.adapters.kafka.errors import kafka_errors
+
+_POLL_MS = 200
+
+
+async def told_users(
+    settings: KafkaSettings, topic: str, partition: int, group: int = 500
+) -> AsyncIterator[list[str]]:
+    """Yield users with an answer in one partition of the compacted topic, up to its present end.
+
+    A user is named once for each record that compaction has left, and also if a tombstone follows: to find out would
+    take memory for all of them.
+
+    Parameters
+    ----------
+    settings : KafkaSettings
+        How to connect.
+    topic, partition : str, int
+        Where to read.
+    group : int
+        Most users at a time.
+
+    Raises
+    ------
+    ServerError
+        Kafka does not answer, or refuses.
+    """
+    there = TopicPartition(topic, partition)
+    with kafka_errors(f"read {topic}-{partition}"):
+        consumer = AIOKafkaConsumer(**settings.consumer_kwargs(f"users-{partition}"), group_id=None)
+        try:
+            await consumer.start()
+            consumer.assign([there])
+            beginning = (await consumer.beginning_offsets([there]))[there]
+            end = (await consumer.end_offsets([there]))[there]
+            consumer.seek(there, beginning)
+            while await consumer.position(there) < end:
+                polled = await consumer.getmany(there, timeout_ms=_POLL_MS, max_records=group)
+                records = polled.get(there, ())
+                users = {record.key.decode() for record in records if record.key and record.value is not None}
+                if users:
+                    yield sorted(users)
+        finally:
+            await consumer.stop()

@@ -1,0 +1,78 @@
+"""Where the logs end: what moves the clocks of partitions without records, and tells how far they lag behind."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from aiokafka import TopicPartition
+
+    from segstream.adapters.holdings import Holdings
+    from segstream.adapters.kafka.ends import LogEnds
+    from segstream.adapters.vitals import Vitals
+
+
+class LogWatch:
+    """Asks for the ends of all logs owned.
+
+    Parameters
+    ----------
+    holdings : Holdings
+    log_ends : LogEnds
+        Where to ask.
+    vitals : Vitals
+        Told when Kafka has answered.
+    replay : bool
+        Whether events' timestamps drive the clock.
+    now : callable
+        Returns the time in ms.
+
+    Attributes
+    ----------
+    ends : dict of TopicPartition to int
+        The offset behind the last record of each log, when last asked.
+    read_all : set of TopicPartition
+        The logs that had then been read up to there.
+    read_all_at : dict of TopicPartition to int
+        The latest moment (ms) at which a log was asked for its end and had been read up to there.
+    """
+
+    def __init__(
+        self, holdings: Holdings, log_ends: LogEnds, vitals: Vitals, *, replay: bool, now: Callable[[], int]
+    ) -> None:
+        self._holdings, self._log_ends, self._vitals = holdings, log_ends, vitals
+        self._replay, self._now = replay, now
+        self.ends: dict[TopicPartition, int] = {}
+        self.read_all: set[TopicPartition] = set()
+        self.read_all_at: dict[TopicPartition, int] = {}
+
+    async def look(self) -> None:
+        """Tell each runner the moment up to which all that arrived has been fetched."""
+        assigned = self._holdings.assigned()
+        if not assigned:
+            self.ends, self.read_all, self.read_all_at = {}, set(), {}
+            self._vitals.answered()
+            return
+        asked_at = self._now()
+        # Also those that are not fetched: how far a partition lags matters most while it is in trouble.
+        self.ends = ends = await self._log_ends.ask(assigned)
+        self._vitals.answered()
+        here = [
+            there for there in self._holdings.fetching if there in ends and there in self._holdings.assigned()
+        ]
+        consumer = self._holdings.consumer
+        self.read_all = read_all = {there for there in here if await consumer.position(there) >= ends[there]}
+        self.read_all_at = {there: at for there, at in self.read_all_at.items() if there in ends}
+        behind = {there.partition for there in here if there not in read_all}
+        for there in here:
+            runner = self._holdings.runners.get(there.partition)
+            if runner is None:
+                continue
+            if there in read_all:
+                self.read_all_at[there] = asked_at
+                runner.inbox.add(there.topic, (), fetched_all=True)
+            if there.partition not in behind and not self._replay:
+                runner.known_until = asked_at
+            runner.poke()
