@@ -36,7 +36,7 @@ def dossier(*, known: bool = True) -> Dossier:
     user.sequence, user.decided_at, user.due = 3, MONDAY, MONDAY + 7 * DAY
     user.held = {"active": (MONDAY, NEVER)}
     user.assigned = {"behaviour": ("c3", MONDAY)}
-    user.remember(1)
+    user.remember(b"%08d" % 1)
     return Dossier(
         user="00042",
         partition=1,

@@ -17,7 +17,7 @@ from segstream.core.changes import shown
 from segstream.core.definitions import Definitions, read_definitions
 from segstream.core.partitioning import partitioner
 from segstream.core.time import NEVER, format_time
-from segstream.core.user import User
+from segstream.core.user import DIGEST, User
 from segstream.errors import ServerError
 from segstream_schemas import Answer, AsyncSegmentReader, Catalog
 from segstream_schemas.errors import ContractError
@@ -180,7 +180,7 @@ def _state(user: User, basis: Basis | None) -> dict[str, Any]:
             "model_version": basis.models,
         },
         "segments": dict(sorted(held.items())),
-        "recent_messages": len(user.recent),
+        "recent_messages": len(user.recent) // DIGEST,
     }
 
 

@@ -14,9 +14,9 @@ Timers that fall due and users to be swept enter at step 2, as a cause without a
 from __future__ import annotations
 
 from itertools import islice
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, Final
 
-from segstream.core.events import Rejected, misplaced
+from segstream.core.events import misplaced
 from segstream.core.time import NEVER
 from segstream.core.user import User
 from segstream.incoming import Reading, read
@@ -28,17 +28,14 @@ from segstream.upkeep import adopt_definitions, move_clock
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
-    from segstream.core.engine import Brought
     from segstream.core.events import Record
+    from segstream.incoming import Arrival
     from segstream.partition import Draft, Partition
     from segstream.ports import Publisher, ReadModel
     from segstream.rebuilding import Rebuilder
 
 PART: Final = 500
 """Users loaded at a time."""
-
-Arrival: TypeAlias = "tuple[Record, Brought, int]"
-"""Where an event stands in the log, what it brings, and the moment before which the user's timers fire first (ms)."""
 
 
 class Flow:
@@ -114,24 +111,21 @@ class Flow:
         moves a replay's clock: a part of that has been done on return; call again with the rest.
         """
         partition, options = self.partition, self.partition.options
-        meta, grace = partition.meta, options.timer_grace
-        upcoming = partition.upcoming()
-        adoption = NEVER if upcoming is None else upcoming.effective_at + grace
+        meta, upcoming = partition.meta, partition.upcoming()
+        adoption = NEVER if upcoming is None else upcoming.effective_at + options.timer_grace
         how = Reading(options.replay, options.max_clock_skew, adoption)
-        draft, users = partition.draft(), dict[str, list[Arrival]]()
+        draft = partition.draft()
         incoming = read(records, meta.offsets, meta.clock, how, partition.engine)  # 1
-        for record, event, clock in incoming.entries:
-            meta.clock, meta.offsets[record.topic] = clock, record.offset
-            if isinstance(event, Rejected):
-                draft.reject(record, event)
-            else:
-                users.setdefault(event.user, []).append((record, event, clock - grace))
-        names = list(users)
+        for record, wrong in incoming.rejected:
+            draft.reject(record, wrong)
+        names = list(incoming.users)
         for first in range(0, len(names), PART):
             states = await partition.load(names[first : first + PART])  # 2
             for name, state in states.items():
-                self._apply(name, state, users[name], draft)  # 3, 4
-        if incoming.entries:
+                self._apply(name, state, incoming.users[name], draft)  # 3, 4
+        if incoming.offsets:
+            meta.clock = incoming.clock
+            meta.offsets |= incoming.offsets
             await partition.commit(draft)  # 5
         if incoming.adopt_at is not None:
             await adopt_definitions(partition, incoming.adopt_at)
@@ -152,7 +146,7 @@ class Flow:
             user = engine.newcomer(name, outcome)
         touched = engine.touch(user, outcome)
         for record, event, clock in arrivals:
-            engine.apply(touched, event, record, clock, outcome)
+            engine.apply(touched, event, record, clock - options.timer_grace, outcome)
         draft.write_down(touched)
 
     async def publish(self, most: int = 8) -> int:

@@ -6,7 +6,8 @@ comes into force, and a record that moves a replay's clock.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from segstream.core.events import Event, Rejected, decode
 from segstream.core.time import NEVER
@@ -37,6 +38,10 @@ _BAD_CLOCK: Final = Rejected(
 )
 
 
+Arrival: TypeAlias = "tuple[Record, Brought, int]"
+"""Where an event stands in the log, what it brings, and the partition's clock at it, in ms."""
+
+
 class Reading(NamedTuple):
     """How records are to be read.
 
@@ -55,13 +60,20 @@ class Reading(NamedTuple):
     adoption: int
 
 
-class Incoming(NamedTuple):
+@dataclass(slots=True)
+class Incoming:
     """Decoded records.
 
     Parameters
     ----------
-    entries : list of (Record, Brought or Rejected, int)
-        Each with the partition's clock at it, in ms.
+    clock : int
+        The partition's clock at the last of them, in ms.
+    users : dict of str to list of Arrival
+        What arrived for each user, in order.
+    rejected : list of (Record, Rejected)
+        Records that cannot be applied.
+    offsets : dict of str to int
+        The last offset of each topic.
     taken : int
         How many of the records these are, counting those that were applied before and are left out.
     adopt_at : int or None
@@ -70,15 +82,13 @@ class Incoming(NamedTuple):
         A record that moves a replay's clock, and the moment; it is not counted in ``taken``.
     """
 
-    entries: list[tuple[Record, Brought | Rejected, int]]
-    taken: int
+    clock: int
+    users: dict[str, list[Arrival]] = field(default_factory=dict)
+    rejected: list[tuple[Record, Rejected]] = field(default_factory=list)
+    offsets: dict[str, int] = field(default_factory=dict)
+    taken: int = 0
     adopt_at: int | None = None
     control: tuple[Record, int] | None = None
-
-    @property
-    def interrupted(self) -> bool:
-        """Whether something else must come before the next record."""
-        return self.adopt_at is not None or self.control is not None
 
 
 def read(
@@ -98,27 +108,36 @@ def read(
     engine : Engine
         Knows what an event brings.
     """
-    entries: list[tuple[Record, Brought | Rejected, int]] = []
+    found = Incoming(clock, taken=len(records))
     replay, skew, adoption = how
-    for taken, record in enumerate(records):
-        if record.offset <= applied.get(record.topic, -1):
+    users, offsets, bring = found.users, found.offsets, engine.bring
+    for number, record in enumerate(records):
+        topic, offset = record.topic, record.offset
+        if offset <= applied.get(topic, -1):
             continue
-        if record.headers and (moment := _control(record)) is not None:
-            if replay and isinstance(moment, int):
-                return Incoming(entries, taken, control=(record, moment))
-            entries.append((record, _STRAY_CLOCK if isinstance(moment, int) else moment, clock))
-            continue
-        event = decode(record, max_clock_skew=skew)
-        if not replay:
-            clock = max(clock, min(record.timestamp, LATEST))
-        elif isinstance(event, Event):
-            clock = max(clock, event.at)
-        if clock >= adoption:
-            return Incoming(entries, taken, adopt_at=clock)
-        entries.append(
-            (record, engine.bring(event, record.topic) if isinstance(event, Event) else event, clock)
-        )
-    return Incoming(entries, len(records))
+        event: Event | Rejected | int | None = _control(record) if record.headers else None
+        if event is None:
+            event = decode(record, max_clock_skew=skew)
+            happened = record.timestamp if not replay else event.at if isinstance(event, Event) else clock
+            if happened > clock:
+                clock = happened if happened < LATEST else LATEST
+            if clock >= adoption:
+                found.taken, found.adopt_at = number, clock
+                return found
+        elif replay and isinstance(event, int):
+            found.taken, found.control = number, (record, event)
+            return found
+        offsets[topic], found.clock = offset, clock
+        if isinstance(event, Event):
+            arrival = record, bring(event, topic), clock
+            arrivals = users.get(event.user)
+            if arrivals is None:
+                users[event.user] = [arrival]
+            else:
+                arrivals.append(arrival)
+        else:
+            found.rejected.append((record, _STRAY_CLOCK if isinstance(event, int) else event))
+    return found
 
 
 def _control(record: Record) -> int | Rejected | None:

@@ -15,7 +15,7 @@ from segstream.core.events import dead_letter
 from segstream.core.time import NEVER, format_time
 from segstream.outbox import Parcel, Topics, pack
 from segstream.ports import Commit, Meta
-from segstream.views import encode, view_of
+from segstream.views import encoded_view
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -169,7 +169,7 @@ class Draft:
         if user.due != touched.due:
             self.timers[name] = user.due
         if touched.told is not None:
-            self.views[name] = encode(view_of(touched, self._sequence, *touched.told))
+            self.views[name] = encoded_view(touched, self._sequence, *touched.told)
 
     def _write_changes(self, key: bytes, changes: Iterable[dict[str, Any]]) -> None:
         changed = self.changed

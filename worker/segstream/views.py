@@ -6,7 +6,7 @@ Both are written down once, while all they are made of is at hand, and kept as b
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TypeAlias
 
 import msgpack
 import orjson
@@ -19,7 +19,23 @@ if TYPE_CHECKING:
 
     from segstream.core.decider import Decider
     from segstream.core.engine import Touched
-    from segstream.core.types import State
+    from segstream.core.types import State, Value
+
+Parts: TypeAlias = tuple[
+    str,
+    int,
+    int,
+    int,
+    int,
+    int,
+    dict[str, int],
+    dict[str, tuple[int, int | None]],
+    dict[str, "Value"],
+    dict[str, int],
+    list[str],
+    tuple[int, int, dict[str, int]] | None,
+]
+"""What a `View` holds, in its order."""
 
 TOMBSTONE: Final = DAY
 """How long, in ms, an answer without segments and features stays, so that no late writer puts back an older one."""
@@ -72,25 +88,37 @@ def encode(view: View) -> EncodedView:
     >>> encode(view._replace(segments={})).record is None
     True
     """
-    (
-        user,
-        incarnation,
-        partition_sequence,
-        sequence,
-        at,
-        version,
-        models,
-        segments,
-        features,
-        entered,
-        left,
-        moved,
-    ) = view
-    as_of = format_time(at)
+    return _encode(*view)
+
+
+def encoded_view(
+    touched: Touched, sequence: int, at: int, decider: Decider, states: Sequence[State]
+) -> EncodedView:
+    """Return a user's answer after a batch as it goes out; the parameters are those of `parts_of`."""
+    return _encode(*parts_of(touched, sequence, at, decider, states))
+
+
+def _encode(
+    user: str,
+    incarnation: int,
+    partition_sequence: int,
+    sequence: int,
+    at: int,
+    version: int,
+    models: dict[str, int],
+    segments: dict[str, tuple[int, int | None]],
+    features: dict[str, Value],
+    entered: dict[str, int],
+    left: list[str],
+    moved: tuple[int, int, dict[str, int]] | None,
+) -> EncodedView:
+    as_of, models_text = format_time(at), _models(tuple(models.items()))
+    # fmt: off
     words: list[bytes | str] = [
-        *("v", f"{incarnation}:{partition_sequence}", "sequence", str(sequence), "as_of", as_of),
-        *("definitions_version", str(version), "model_version", _models(tuple(models.items()))),
+        "v", f"{incarnation}:{partition_sequence}", "sequence", f"{sequence}", "as_of", as_of,
+        "definitions_version", f"{version}", "model_version", models_text,
     ]
+    # fmt: on
     stays = []
     for name, (since, until) in segments.items():
         ends = "null" if until is None else f'"{format_time(until)}"'
@@ -101,20 +129,23 @@ def encode(view: View) -> EncodedView:
         words += ("f:" + name, orjson.dumps(value))
     record = None
     if moved is not None and segments:
-        moment, version, models = moved
+        moment, version, told = moved
+        if told is not models:
+            models_text = _models(tuple(told.items()))
         record = (
             f'{{"schema_version":{MEMBERSHIPS_SCHEMA},"user_id":{orjson.dumps(user).decode()},'
             f'"incarnation":{incarnation},"sequence":{sequence},"segments":{{{",".join(stays)}}},'
             f'"at":"{as_of if moment == at else format_time(moment)}","definitions_version":{version},'
-            f'"model_version":{_models(tuple(models.items()))}}}'
+            f'"model_version":{models_text}}}'
         ).encode()
     lifetime = 0 if segments or features else TOMBSTONE
     answer = _pack((incarnation, partition_sequence, lifetime, words))
-    return EncodedView(user, answer, record, moved is not None, entered, left)
+    # A named tuple's own constructor takes twice the time, and this is on the way of every event.
+    return tuple.__new__(EncodedView, (user, answer, record, moved is not None, entered, left))
 
 
-def view_of(touched: Touched, sequence: int, at: int, decider: Decider, states: Sequence[State]) -> View:
-    """Return a user's answer after a batch, with what was entered and left since before it.
+def parts_of(touched: Touched, sequence: int, at: int, decider: Decider, states: Sequence[State]) -> Parts:
+    """Return what a user's `View` holds after a batch, with what was entered and left since before it.
 
     Parameters
     ----------
@@ -149,7 +180,9 @@ def view_of(touched: Touched, sequence: int, at: int, decider: Decider, states: 
     features = {
         feature.name: feature.accumulator.value(states[feature.index], at) for feature in decider.exposed
     }
-    return View(
-        *(user.name, user.incarnation, sequence, user.sequence, at, basis.definitions, basis.models),
-        *(segments, features, entered, left, moved),
+    # fmt: off
+    return (
+        user.name, user.incarnation, sequence, user.sequence, at, basis.definitions, basis.models,
+        segments, features, entered, left, moved,
     )
+    # fmt: on

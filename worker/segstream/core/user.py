@@ -20,6 +20,11 @@ SCHEMA: Final = 1
 RECENT_IDS: Final = 32
 """How many message ids of a user are remembered: a repeat within the user's last 32 events is dropped."""
 
+DIGEST: Final = 8
+"""Bytes of a digest."""
+
+_REMEMBERED: Final = DIGEST * (RECENT_IDS - 1)
+
 
 class User:
     """One user's state.
@@ -49,8 +54,8 @@ class User:
         Rule segments held: since when, and when each ends if nothing happens (``NEVER`` when unknown or never).
     assigned : dict of str to (str, int)
         Discovered segments held: the cluster per model, and since when.
-    recent : tuple of int
-        Digests of the last message ids, oldest first.
+    recent : bytes
+        Digests of the last message ids, oldest first, each of 8 bytes.
 
     Examples
     --------
@@ -74,7 +79,7 @@ class User:
         self.due = NEVER
         self.held: dict[str, tuple[int, int]] = {}
         self.assigned: dict[str, tuple[str, int]] = {}
-        self.recent: tuple[int, ...] = ()
+        self.recent = b""
 
     def encode(self) -> bytes:
         """Return the state as msgpack."""
@@ -109,9 +114,9 @@ class User:
         ) = fields  # fmt: skip
         return user
 
-    def remember(self, message: int) -> None:
+    def remember(self, message: bytes) -> None:
         """Add the digest of a message, forgetting the oldest."""
-        self.recent = (*self.recent[1 - RECENT_IDS :], message)
+        self.recent = self.recent[-_REMEMBERED:] + message
 
     def segments(self) -> list[str]:
         """Return the names of all segments held, sorted; a discovered one is ``<model>.<cluster>``."""
@@ -121,12 +126,12 @@ class User:
 _pack = msgpack.Packer(use_bin_type=True, autoreset=True).pack
 
 
-def digest(message_id: str) -> int:
-    """Return 64 bits that stand for a message id.
+def digest(message_id: str) -> bytes:
+    """Return 8 bytes that stand for a message id.
 
     Examples
     --------
     >>> digest("a") == digest("a"), digest("a") == digest("b")
     (True, False)
     """
-    return int.from_bytes(blake2b(message_id.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "big")
+    return blake2b(message_id.encode("utf-8", "surrogatepass"), digest_size=DIGEST).digest()
