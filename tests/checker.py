@@ -54,6 +54,9 @@ def answers_of(told: Stories) -> dict[str, dict[str, int]]:
             if change["change"] == "entered":
                 assert change["segment"] not in held, change
                 held[change["segment"]] = at
+            elif change["change"] == "renamed":
+                assert change["segment"] not in held, change
+                held[change["segment"]] = held.pop(change["previous"])
             else:
                 assert change["change"] == "exited", change
                 assert held.pop(change["segment"]) <= at, change

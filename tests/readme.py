@@ -1,10 +1,12 @@
 """The parts of README.md that follow from the code. ``python -m tests.readme`` brings them up to date.
 
 ========================================  =====================================================================
-``<!-- settings: begin -->`` to ``end``   a table made here; so are ``features``, ``reasons`` and ``commands``
+``<!-- settings: begin -->`` to ``end``   a table made here; so are ``features reasons commands metrics``
 ``<!-- file: NAME -->``                   the next code block is a file of that name for the commands below it
 ``<!-- output: COMMAND -->``              the next code block is what the command prints, beside those files
 ``<!-- record: MODEL -->``                the next code block is a record of that model
+``<!-- live -->``                         the next code block is run beside a deployment that has applied the demo's
+                                          purchases (``tests/integration/test_readme_examples.py``): see `Example`
 ========================================  =====================================================================
 """
 
@@ -20,10 +22,11 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final
+from typing import Final, NamedTuple
 
 from typer.main import get_group
 
+from segstream.adapters.metrics.catalogue import table as metrics
 from segstream.cli import main
 from segstream.cli.main_app import app
 from segstream.cli.settings_list import settings_table
@@ -44,7 +47,12 @@ _MEANINGS: Final = {
     "first_time": "when the earliest was",
     "last_time": "when the latest was",
     "rate": "how often lately, per unit of time",
+    "distinct": "how many different ones",
+    "top": "the most frequent",
+    "share": "which part of the events selected is so",
+    "days_active": "on how many days there were any",
 }
+_LIVE: Final = r"<!-- live -->\n```(?P<language>\w+)\n(?P<code>.*?)```\n(?:\n```text\n(?P<output>.*?)```\n)?"
 _BLOCK: Final = r"<!-- {kind}: (?P<name>.+?) -->\n```\w*\n(?P<body>.*?)```\n"
 
 
@@ -99,13 +107,53 @@ TABLES: Final[dict[str, Callable[[], str]]] = {
     "features": features,
     "reasons": reasons,
     "commands": commands,
+    "metrics": metrics,
 }
+
+
+class Example(NamedTuple):
+    """An example that needs servers, with what a user sees.
+
+    Parameters
+    ----------
+    language : str
+        ``python`` or ``console``.
+    code : str
+        The program, or one command of a shell.
+    shown : tuple of str
+        Lines of its output, in their order. ``...`` stands for lines left out, and at a line's end for the rest of it.
+    """
+
+    language: str
+    code: str
+    shown: tuple[str, ...]
 
 
 def blocks(text: str, kind: str) -> Iterator[tuple[str, str]]:
     """Yield name and content of the code blocks that are marked as of a kind."""
     for found in re.finditer(_BLOCK.format(kind=kind), text, re.DOTALL):
         yield found["name"], found["body"]
+
+
+def live(text: str) -> Iterator[Example]:
+    r"""Yield the examples that need servers.
+
+    A ``python`` block's output is the ``text`` block behind it; in a ``console`` block each line that begins with ``$``
+    is a command, and its output follows.
+
+    Examples
+    --------
+    >>> block = "<!-- live -->\n```console\n$ echo 1\n1\n$ echo 2\n2\n```\n"
+    >>> [tuple(example) for example in live(block)]
+    [('console', 'echo 1', ('1',)), ('console', 'echo 2', ('2',))]
+    """
+    for found in re.finditer(_LIVE, text, re.DOTALL):
+        if found["language"] == "python":
+            yield Example("python", found["code"], tuple((found["output"] or "").splitlines()))
+            continue
+        for part in re.split(r"^\$ ", found["code"], flags=re.MULTILINE)[1:]:
+            command, _, output = part.partition("\n")
+            yield Example("console", command, tuple(output.splitlines()))
 
 
 def printed(command: str, files: dict[str, str]) -> str:

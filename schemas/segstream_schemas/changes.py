@@ -92,6 +92,9 @@ class InputValues(BaseModel):
 class Reason(BaseModel):
     """A condition of the segment, its truth before and after, and what went into it; None: unknown.
 
+    Where new definitions are the cause, before is what the former ones said in the same place: of the segment's
+    condition as it was, and of inputs of the same text.
+
     Examples
     --------
     >>> Reason(
@@ -133,9 +136,10 @@ class Change(BaseModel):
     group : str or None
         The group the segment belongs to.
     change : str
-        ``entered``, ``exited`` or ``restated``.
+        ``entered``, ``exited``, ``renamed`` or ``restated``. When ``renamed``, the user stays in what was called
+        ``previous`` until now, since the same moment: nobody entered and nobody left.
     previous : str or None
-        The segment of the same group (or of the same discovery) held before.
+        The segment of the same group (or of the same discovery) held before; when renamed, the former name.
     at : datetime
         When it became true.
     processed_at : datetime

@@ -31,6 +31,7 @@ NAME: Final = r"^[a-z][a-z0-9_]{0,63}$"
 TRAIT: Final = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
 DURATION: Final = r"^([0-9]{1,12}(ms|s|m|h|d|w)){1,6}$"
 PATH: Final = r"^[^.\s\[\]]+(\.[^.\s\[\]]+){0,15}$"
+PATH_OF_EACH: Final = r"^[^.\s\[\]]+(\[\])?(\.[^.\s\[\]]+(\[\])?){0,15}$"
 
 Name: TypeAlias = Annotated[str, Field(pattern=NAME, examples=["high_value"])]
 """Small letters, digits and underscores, beginning with a letter."""
@@ -41,31 +42,57 @@ TraitName: TypeAlias = Annotated[str, Field(pattern=TRAIT, examples=["country", 
 Duration: TypeAlias = Annotated[str, Field(pattern=DURATION, examples=["90s", "15m", "12h", "30d", "8w"])]
 """A whole number and a unit: ms, s, m, h, d or w."""
 
-Path: TypeAlias = Annotated[str, Field(pattern=PATH, examples=["properties.revenue", "context.device.type"])]
-"""Where in the event's document, keys joined by dots."""
+Path: TypeAlias = (
+    Annotated[str, Field(pattern=PATH_OF_EACH, examples=["properties.products[].price"])]
+    | Annotated[str, Field(pattern=PATH, examples=["properties.revenue", "context.device.type"])]
+)
+"""Where in the event's document, keys joined by dots; ``[]`` after a key is each entry of its list."""
 
 Text: TypeAlias = Annotated[str, Field(max_length=2_000)]
 Words: TypeAlias = Annotated[str, Field(min_length=1, max_length=512)]
 OneOrMore: TypeAlias = Words | Annotated[tuple[Words, ...], Field(min_length=1, max_length=100, strict=False)]
+Scalar: TypeAlias = (
+    Annotated[str, Field(max_length=1_000)] | int | Annotated[float, Field(allow_inf_nan=False)] | bool
+)
 Op: TypeAlias = Literal[
-    "count", "sum", "mean", "min", "max", "first", "last", "first_time", "last_time", "rate"
+    "count",
+    "sum",
+    "mean",
+    "min",
+    "max",
+    "first",
+    "last",
+    "first_time",
+    "last_time",
+    "distinct",
+    "top",
+    "share",
+    "days_active",
+    "rate",
 ]
 EventType: TypeAlias = Literal["identify", "track", "page", "screen", "group", "alias"]
 TraitType: TypeAlias = Literal["text", "number", "boolean", "time"]
 
-RESERVED: Final = ("and", "or", "not", "in", "true", "false", "since", "traits")
+RESERVED: Final = (
+    *("and", "or", "not", "in", "true", "false", "contains", "starts_with", "matches"),
+    *("since", "exists", "coalesce", "in_segment", "traits"),
+)
 """Words of the condition language, which no feature may be called."""
 
 OPTIONS: Final[dict[Op, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "count": ((), ("of", "window", "resolution")),
     "sum": (("of",), ("window", "resolution")),
-    "mean": (("of",), ()),
-    "min": (("of",), ()),
-    "max": (("of",), ()),
+    "mean": (("of",), ("window", "resolution")),
+    "min": (("of",), ("window", "resolution")),
+    "max": (("of",), ("window", "resolution")),
     "first": (("of",), ()),
     "last": (("of",), ()),
     "first_time": ((), ("of",)),
     "last_time": ((), ("of",)),
+    "distinct": (("of",), ("window", "resolution")),
+    "top": (("of",), ()),
+    "share": (("of", "equals"), ("window", "resolution")),
+    "days_active": ((), ("of", "window")),
     "rate": (("half_life",), ("of", "per")),
 }
 """Which options each op needs, and which it takes as well."""
@@ -77,7 +104,7 @@ def _features_schema(schema: dict[str, Any]) -> None:
     rules: list[dict[str, Any]] = []
     for op, (needs, takes) in OPTIONS.items():
         others = {option: False for option in optional if option not in (*needs, *takes)}
-        given = {option: {"type": "string"} for option in needs}
+        given = {option: {"not": {"type": "null"}} for option in needs}
         then: dict[str, Any] = {"properties": {**given, **others}}
         if needs:
             then["required"] = [*needs]
@@ -123,7 +150,12 @@ class FeatureDefinition(_Part):
     of: Path | None = Field(
         None, description="Where in the event the value is.", examples=["properties.revenue"]
     )
-    window: Duration | None = Field(None, description="Count or sum only over so long.", examples=["30d"])
+    equals: (
+        Scalar | Annotated[tuple[Scalar, ...], Field(min_length=1, max_length=100, strict=False)] | None
+    ) = Field(
+        None, description="The value, or the values, that a share is the share of.", examples=["mobile"]
+    )
+    window: Duration | None = Field(None, description="Look only at the last so long.", examples=["30d"])
     resolution: Duration | None = Field(
         None,
         description="How finely the window slides; by default about a three-hundredth of it.",
@@ -134,6 +166,11 @@ class FeatureDefinition(_Part):
     )
     per: Duration | None = Field(
         None, description="The unit of time of a rate; by default a day.", examples=["1d"]
+    )
+    where: Text | None = Field(
+        None,
+        description="Only events of which this is true: a condition over the event's fields.",
+        examples=["properties.category == 'shoes' and properties.revenue > 20"],
     )
     expose: bool = Field(default=False, description="Whether others may read it with the user's segments.")
     description: Text | None = Field(None, description="For people.")
@@ -155,6 +192,19 @@ class SegmentDefinition(_Part):
         examples=["revenue_365d < 400"],
     )
     min_dwell: Duration | None = Field(None, description="How long one stays at least.", examples=["1d"])
+    cooldown: Duration | None = Field(
+        None, description="How long one cannot enter again after leaving.", examples=["7d"]
+    )
+    confirm_for: Duration | None = Field(
+        None,
+        description="How long the condition must hold without a break before one enters.",
+        examples=["2h"],
+    )
+    renamed_from: Name | None = Field(
+        None,
+        description="What the segment was called in the version before; its members stay.",
+        examples=["valuable"],
+    )
     label: Text | None = Field(None, description="Its name for people.", examples=["High value"])
     description: Text | None = Field(None, description="What it means and is for.")
     owner: Words | None = Field(None, description="Who answers for it.", examples=["crm"])

@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 
 from segstream.adapters.memory.definitions import MemoryDefinitions
 from segstream.adapters.memory.listings import MemoryMemberLists
+from segstream.adapters.memory.look import MemoryLook
 from segstream.adapters.memory.models import MemoryModels
 from segstream.adapters.memory.read_model import MemoryReadModel
 from segstream.adapters.memory.rebuilds import MemoryRebuilds
@@ -19,12 +20,21 @@ from segstream.adapters.memory.state import MemoryStateStore, partition_of
 from segstream.adapters.redis.definitions import RedisDefinitions
 from segstream.adapters.redis.keys import PartitionKeys
 from segstream.adapters.redis.listings import RedisMemberLists
+from segstream.adapters.redis.look import Look
 from segstream.adapters.redis.models import RedisModels
 from segstream.adapters.redis.read_model import RedisReadModel
 from segstream.adapters.redis.rebuilds import RedisRebuilds
 from segstream.adapters.redis.state import RedisStateStore
 from segstream.core.time import DAY
-from segstream.ports import DefinitionsLog, MemberLists, ModelStore, ReadModel, Rebuilds, StateStore
+from segstream.ports import (
+    DefinitionsLog,
+    MemberLists,
+    ModelStore,
+    ReadModel,
+    Rebuilds,
+    StateReader,
+    StateStore,
+)
 from segstream_schemas.keys import ReadModelKeys
 
 
@@ -53,6 +63,10 @@ class Backend(Protocol):
 
     def rebuilds(self) -> Rebuilds:
         """Return a new client of the requests to rebuild."""
+        ...
+
+    def reader(self) -> StateReader:
+        """Return a new look at the state of all partitions."""
         ...
 
     async def server_changes(self) -> None:
@@ -105,6 +119,9 @@ class InMemory:
     def rebuilds(self) -> Rebuilds:
         return MemoryRebuilds(self.server)
 
+    def reader(self) -> StateReader:
+        return MemoryLook(self.server)
+
     async def server_changes(self) -> None:
         self.server.replication_id = "another"
 
@@ -152,6 +169,9 @@ class OnRedis:
 
     def rebuilds(self) -> Rebuilds:
         return RedisRebuilds(self.client, self.private)
+
+    def reader(self) -> StateReader:
+        return Look(self.client, self.private)
 
     async def server_changes(self) -> None:
         # A server that is shared with other tests stays as it is; that nobody knows it comes to the same.

@@ -36,6 +36,19 @@ async def test_the_same_content_is_not_published_twice_in_a_row(backend: Backend
     assert numbers == [1, 1, 2, 2, 3, 3]
 
 
+async def test_a_version_that_should_follow_another_is_added_only_while_that_is_the_latest(
+    backend: Backend,
+) -> None:
+    """Of two that were prepared from the same version, one is added; the other finds its number taken."""
+    log = backend.definitions()
+
+    async def add(content: str, after: int) -> int:
+        return await log.append(content, content, effective_at=0, author="", note="", at=0, after=after)
+
+    assert [await add("a", 0), await add("b", 0), await add("b", 1), await add("c", 1)] == [1, 1, 2, 2]
+    assert [version.text for version in await log.load()] == ["a", "b"]
+
+
 async def test_a_workers_file_is_version_one_of_an_empty_log_only(backend: Backend) -> None:
     """The second worker's file is not used, whatever it says."""
     log = backend.definitions()

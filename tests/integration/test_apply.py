@@ -25,7 +25,7 @@ def settings(redis_url: str, redis_prefix: str, monkeypatch: pytest.MonkeyPatch)
 def apply(file: Path, text: str, capsys: pytest.CaptureFixture[str], *options: str) -> str:
     """Write and apply a file; return what was printed."""
     file.write_text(text)
-    assert main(["apply", str(file), *options]) == 0
+    assert main(["apply", str(file), "--yes", *options]) == 0
     return capsys.readouterr().out
 
 
@@ -34,11 +34,11 @@ def test_versions_count_up_and_what_means_the_same_is_no_version(
 ) -> None:
     """A comment more is nothing new."""
     file = tmp_path / "shop.yaml"
-    assert apply(file, LOYAL.format(3), capsys, "--at", "2026-01-31T12:00Z") == (
-        "version 1, in force from 2026-01-31T12:00:00.000Z\n"
-    )
-    assert apply(file, "# hello\n" + LOYAL.format(3), capsys).startswith("version 1 already: nothing differs")
-    assert apply(file, LOYAL.format(5), capsys).startswith("version 2, in force from ")
+    first = apply(file, LOYAL.format(3), capsys, "--at", "2026-01-31T12:00Z")
+    assert first.endswith("\nversion 1, in force from 2026-01-31T12:00:00.000Z\n")
+    again = apply(file, "# hello\n" + LOYAL.format(3), capsys)
+    assert again == "version 1 already: nothing differs in meaning, nothing was published\n"
+    assert apply(file, LOYAL.format(5), capsys).splitlines()[-1].startswith("version 2, in force from ")
 
 
 def test_a_version_counts_in_five_seconds_and_at_once_in_a_replay(
@@ -51,4 +51,4 @@ def test_a_version_counts_in_five_seconds_and_at_once_in_a_replay(
     assert told["changed"] is True
     assert format_time(parse_time(told["effective_at"])) == told["effective_at"]
     monkeypatch.setenv("SEGSTREAM_CLOCK", "event")
-    assert apply(file, LOYAL.format(4), capsys) == "version 2, in force at once\n"
+    assert apply(file, LOYAL.format(4), capsys).endswith("\nversion 2, in force at once\n")

@@ -308,6 +308,7 @@ async def _delete(kafka: str, names: list[str]) -> None:
         (("segments",), "kafka", "Kafka at 127.0.0.1:"),
         (("segments",), "redis", "Redis at 127.0.0.1:"),
         (("user", "u0001"), "redis", "Redis at 127.0.0.1:"),
+        (("explain", "u0001"), "redis", "Redis at 127.0.0.1:"),
     ],
 )
 def test_a_server_that_is_not_there_is_one_line(
@@ -380,3 +381,90 @@ def test_local_servers_run_until_told_to_end_and_leave_nothing(
     with pytest.raises(ProcessLookupError):
         os.kill(server, 0)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_explanation_agrees_with_what_others_see(shop: Shop) -> None:
+    """For users with many orders and with few: in the same segments, since the same moments; Kafka is not asked."""
+    nowhere = f"127.0.0.1:{free_port()}"
+    for user in {EVENTS[0][0], EVENTS[1][0], EVENTS[-1][0]}:
+        done = shop.run("explain", user, "--json", kafka=nowhere)
+        assert (done.returncode, done.stderr) == (0, "")
+        told, known = json.loads(done.stdout), shop.told("user", user)
+        assert [each["segment"] for each in told["segments"]] == ["big", "keen", "fresh", "active", "silent"]
+        assert {each["segment"]: each["since"] for each in told["segments"] if each["member"]} == {
+            name: stay["since"] for name, stay in known["answer"]["segments"].items()
+        }
+        assert {each["until"] for each in told["segments"] if each["member"]} >= {
+            stay["expires_at"] for stay in known["answer"]["segments"].values() if stay["expires_at"]
+        }
+        assert (told["partition"], told["definitions_version"]) == (known["partition"], 1)
+        assert told["as_of"] == known["state"]["as_of"]
+
+
+def test_one_segment_is_explained_part_by_part(shop: Shop) -> None:
+    """The truth of the whole, the values with their bounds, what would change it, the group, what holds it back."""
+    user = EVENTS[0][0]
+    told = shop.told("explain", user, "active")
+    features = shop.told("user", user)["state"]["features"]
+    assert told["when"]["kind"] == "and"
+    orders_part, age = told["when"]["parts"]
+    assert (orders_part["truth"], orders_part["value"]) == (features["orders"] >= 2, features["orders"])
+    assert (age["condition"], age["threshold"]) == ("since(last_order) <= 10d", "10d")
+    assert told["when"]["truth"] is (orders_part["truth"] and age["truth"])
+    assert [each["segment"] for each in told["group_order"]] == ["fresh", "active", "silent"]
+    text = shop.run("explain", user, "silent").stdout.splitlines()
+    assert text[0].startswith(f"user {user} is ")
+    assert " silent as of 1997-03-01T" in text[0]
+    assert text[1].startswith("because ")
+    assert any(line.startswith("anti-flap (min_dwell 1d): ") for line in text)
+    assert any(re.match(r"    (true|false) by an Order Completed$", line) for line in text) or any(
+        "without an Order Completed" in line for line in text
+    )
+
+
+def test_an_explanation_looks_ahead_and_changes_nothing(shop: Shop) -> None:
+    """A hundred days on everybody is silent, and what is stored stays as it was."""
+    user = EVENTS[0][0]
+    client = Redis.from_url(shop.scene.redis)
+    try:
+        names = sorted(client.scan_iter(match=f"{shop.scene.prefix}*:user:*", count=5000))
+        before = [
+            client.dump(name) if client.type(name) == b"string" else client.hgetall(name) for name in names
+        ]
+        done = shop.run("explain", user, "silent", "--at", "1997-06-09", "--json")
+        after = [
+            client.dump(name) if client.type(name) == b"string" else client.hgetall(name) for name in names
+        ]
+    finally:
+        client.close()
+    told = json.loads(done.stdout)
+    assert (told["member"], told["until"], told["as_of"]) == (True, None, "1997-06-09T00:00:00.000Z")
+    assert names
+    assert before == after
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (("0001",), "nothing is known of user '0001' (partition "),
+        (("u0001", "activ"), "definitions version 1 has no segment 'activ'; did you mean 'active'?"),
+        (
+            ("u0001", "active", "--at", "1990-01-01"),
+            "--at: 1990-01-01T00:00:00.000Z is before the last decision, at ",
+        ),
+    ],
+)
+def test_what_cannot_be_explained_is_one_line(shop: Shop, arguments: tuple[str, ...], told: str) -> None:
+    """With the nearest name there is; the exit code is 1."""
+    done = shop.run("explain", *arguments)
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr.startswith(f"segstream: {told}")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_user_with_a_typing_error_is_found(shop: Shop) -> None:
+    """One in another case, one whose last letter is wrong."""
+    for typed in ("U0001", "u000I"):
+        done = shop.run("explain", typed)
+        assert done.returncode == 1
+        assert re.search(r"; did you mean 'u00\d\d'\?$", done.stderr.strip())

@@ -5,9 +5,11 @@ from __future__ import annotations
 import json
 import lzma
 import os
+import shlex
 import signal
 import subprocess
 import sys
+import threading
 import time
 from datetime import date
 from importlib import resources
@@ -140,6 +142,32 @@ def test_other_events_and_definitions_are_played_and_bad_records_counted(tmp_pat
             "discovered": {},
         },
     ), err
+
+
+def test_a_kept_demo_says_what_to_set_so_that_other_commands_find_it(tmp_path: Path) -> None:
+    """The line that begins with ``export`` is taken as it stands, by a shell that then shows a user."""
+    events = tmp_path / "events.ndjson"
+    order = '{"type":"track","event":"Order Completed","userId":"a","timestamp":"2020-01-01T00:00:00Z","messageId":"1"}\n'
+    events.write_text(order)
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    demo = start(folder, "--keep", "--events", str(events))
+    deadline = threading.Timer(90, demo.kill)
+    deadline.start()
+    try:
+        assert demo.stderr is not None
+        found = next((line.strip() for line in demo.stderr if line.strip().startswith("export ")), "")
+        assert found
+        show = f"{found} && {shlex.quote(sys.executable)} -m segstream user a --json"
+        done = subprocess.run(["bash", "-c", show], capture_output=True, text=True, timeout=60, check=False)  # noqa: S607
+        assert done.returncode == 0, done.stderr
+        assert json.loads(done.stdout)["state"]["features"]["orders"] == 1
+        demo.send_signal(signal.SIGINT)
+        demo.communicate(timeout=30)
+    finally:
+        deadline.cancel()
+        demo.kill()
+        demo.wait()
 
 
 def test_who_stops_reading_ends_the_demo(tmp_path: Path) -> None:

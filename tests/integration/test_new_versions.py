@@ -66,7 +66,7 @@ async def test_new_definitions_bring_every_user_up_to_date_without_an_event(depl
             "regular": {user for user, basket in people.items() if len(basket) >= 3},
             "big": {user for user, basket in people.items() if sum(basket) >= 100},
         }
-        answer = await segstream(environment, "apply", str(second), "--json")
+        answer = await segstream(environment, "apply", str(second), "--yes", "--json")
         assert (answer["version"], answer["changed"]) == (2, True)
         await until(worker, lambda: swept(scene, 2))
         told = await stories(scene)
@@ -145,13 +145,13 @@ async def test_a_backlog_is_decided_by_the_version_of_its_time(deployments: Depl
     with Worker(live.environment(first)) as worker:
         await send(live, orders(500, seed=1))
         await applied(live, [worker], PATIENCE)
-        answer = await segstream(live.environment(first), "apply", str(second), "--json")
+        answer = await segstream(live.environment(first), "apply", str(second), "--yes", "--json")
         await until(worker, lambda: swept(live, 2))
         await send(live, orders(500, seed=2, first=500))
         await applied(live, [worker], PATIENCE)
         assert worker.stop() == 0
     for path, since in ((first, "1970-01-01T00:00:00Z"), (second, answer["effective_at"])):
-        await segstream(late.environment(first), "apply", str(path), "--at", since)
+        await segstream(late.environment(first), "apply", str(path), "--yes", "--at", since)
     with Worker(late.environment(first)) as worker:
         await applied(late, [worker], PATIENCE)
         await until(worker, lambda: swept(late, 2))

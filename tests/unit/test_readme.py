@@ -9,18 +9,12 @@ from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
-from redis import Redis
 from typer.main import get_group
 
 import segstream_schemas
-from segstream.adapters.redis.connection import connect
-from segstream.adapters.redis.read_model import RedisReadModel
-from segstream.adapters.redis.state import RedisStateStore
 from segstream.cli.main_app import app
-from segstream.ports import NOTHING_TOLD, View
 from segstream.settings import PREFIX, Settings
-from segstream.views import encode
-from tests.readme import README, ROOT, blocks, renewed
+from tests.readme import README, ROOT, blocks, live, renewed
 
 TEXT = README.read_text(encoding="utf-8")
 PAGES = {
@@ -29,6 +23,13 @@ PAGES = {
 }
 CODE = re.findall(r"`([^`\n]+)`", re.sub(r"```.*?```", "", TEXT, flags=re.DOTALL))
 """What stands in backquotes within the text."""
+
+PYTHON = [
+    code
+    for before, code in re.findall(r"^([^\n]*)\n```python\n(.*?)```", TEXT, re.DOTALL | re.MULTILINE)
+    if not before.endswith("<!-- live -->")
+]
+"""Programs that need no server."""
 
 FENCED = re.findall(r"```(?:sh|console)\n(.*?)```", TEXT, re.DOTALL)
 """Blocks of commands."""
@@ -46,16 +47,31 @@ def test_tables_and_outputs_are_those_of_the_program() -> None:
     assert renewed(TEXT) == TEXT
 
 
-@pytest.mark.parametrize("number", range(len(re.findall(r"```python\n", TEXT))))
+@pytest.mark.parametrize("number", range(len(PYTHON)))
 def test_a_python_example_runs(number: int) -> None:
-    """Each by itself, as somebody would copy it."""
-    example = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)[number]
-    exec(compile(example, f"README example {number}", "exec"), {"__name__": "readme"})  # noqa: S102 - ours
+    """Each by itself, as somebody would copy it; those that need servers run in the integration tests."""
+    exec(compile(PYTHON[number], f"README example {number}", "exec"), {"__name__": "readme"})  # noqa: S102 - ours
+
+
+def test_the_three_who_program_against_it_have_examples_that_run() -> None:
+    """Python and kcat for those who consume changes, Python and redis-cli for readers, commands for operators."""
+    pages = {
+        heading: [example.language + example.code for example in live(page)]
+        for heading, page in re.findall(r"^## (.+?)\n(.*?)(?=^## )", TEXT, re.DOTALL | re.MULTILINE)
+    }
+    wanted = {
+        "Changes, for product engineers": ("pythonimport", "consolekcat"),
+        "Segments, for campaign engineers": ("pythonimport", "consoleredis-cli"),
+        "At 3 a.m., for SREs": ("consolecurl", "consolesegstream user"),
+    }
+    for heading, kinds in wanted.items():
+        for kind in kinds:
+            assert any(example.startswith(kind) for example in pages[heading]), (heading, kind)
 
 
 def test_the_consumer_example_drops_repeats_and_takes_a_new_incarnation() -> None:
     """A record delivered again is no news; a later incarnation is, though its sequence starts over."""
-    example = next(code for code in re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL) if "is_news" in code)
+    example = next(code for code in PYTHON if "is_news" in code)
     names: dict[str, object] = {}
     exec(compile(example, "README", "exec"), names)  # noqa: S102 - ours
     is_news = names["is_news"]
@@ -73,37 +89,6 @@ def test_a_record_shown_is_one_of_its_model(model: str, record: str) -> None:
     read = kind.model_validate_json(record)
     assert not read.model_extra
     assert json.loads(read.model_dump_json()) == json.loads(record)
-
-
-@pytest.mark.integration
-async def test_the_redis_example_reads_what_the_worker_writes(redis_url: str, redis_prefix: str) -> None:
-    """One read for a user, sizes and entries since a moment from the member lists."""
-    client = connect(redis_url)
-    store = RedisStateStore(client, 1, f"{redis_prefix}private")
-    epoch = (await store.take_over(NOTHING_TOLD)).meta.epoch
-    model = RedisReadModel(client, redis_prefix, f"{redis_prefix}private")
-    entered = {"at_risk": 899_078_400_001}
-    await model.describe({"partitions": "2"}, 1)
-    await model.write(
-        1,
-        epoch,
-        [encode(View("23490", 1, 1, 1, 0, 1, {}, {"at_risk": (899_078_400_001, None)}, {}, entered, []))],
-    )
-    example = re.search(r"```python redis\n(.*?)```", TEXT, re.DOTALL)
-    assert example
-    code = example[1].replace("redis://localhost:6379/0", redis_url)
-    code = code.replace("ReadModelKeys()", f"ReadModelKeys({redis_prefix!r})")
-    names: dict[str, object] = {}
-    try:
-        exec(compile(code, "README", "exec"), names)  # noqa: S102 - ours
-    finally:
-        if isinstance(reader := names.get("redis"), Redis):
-            reader.close()
-        await store.close()
-        await model.close()
-        await client.aclose()
-    assert names["segments"] == {"at_risk": {"since": "1998-06-29T00:00:00.001Z", "expires_at": None}}
-    assert (names["size"], names["lately"]) == (1, ["23490"])
 
 
 @pytest.mark.parametrize("page", PAGES)
@@ -127,7 +112,7 @@ def test_every_command_named_exists_with_its_options(page: str) -> None:
             continue
         assert found[1] in commands, line
         options = {option for parameter in commands[found[1]].params for option in parameter.opts}
-        assert set(re.findall(r"(?<!\S)--[a-z]+", found[2].partition("#")[0])) <= options, line
+        assert set(re.findall(r"(?<!\S)--[a-z-]+", found[2].partition("#")[0])) <= options, line
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -52,6 +52,18 @@ async def test_what_was_not_committed_is_not_counted() -> None:
     assert Tally().changed([flow.partition]) == {("buyer", "entered"): 1}
 
 
+async def test_suppressed_flips_are_counted_by_segment_and_reason() -> None:
+    """Those of what was committed, and they stay when a partition is given up."""
+    world = World([(0, BUYERS.replace("orders == 1", "orders == 1, confirm_for: 1h"))])
+    flow = await world.owner()
+    orders = [track("7", "Order Completed", START + at, f"m{at}") for at in range(3)]
+    await feed(flow, [record(at, START + at, order) for at, order in enumerate(orders)])
+    tally = Tally()
+    assert tally.suppressed([flow.partition]) == {("buyer", "confirm"): 1}
+    tally.retire(flow.partition)
+    assert tally.suppressed([]) == {("buyer", "confirm"): 1}
+
+
 async def test_only_so_many_discovered_segments_have_a_name() -> None:
     """Their ids are never used again, so there is no end to them: the later ones are counted together."""
     partition, tally = await worked(0), Tally()

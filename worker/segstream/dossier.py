@@ -5,6 +5,8 @@ Read without taking anything over, so that a worker may go on meanwhile; the two
 
 from __future__ import annotations
 
+from itertools import chain
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from segstream.adapters.connections import redis_settings
@@ -15,6 +17,7 @@ from segstream.adapters.redis.look import Look
 from segstream.core.basis import Basis, load_bases
 from segstream.core.changes import shown
 from segstream.core.definitions import Definitions, read_definitions
+from segstream.core.difference import counted_since
 from segstream.core.partitioning import partitioner
 from segstream.core.time import NEVER, format_time
 from segstream.core.user import DIGEST, User
@@ -23,9 +26,11 @@ from segstream_schemas import Answer, AsyncSegmentReader, Catalog
 from segstream_schemas.errors import ContractError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from segstream.adapters.redis.connection import Client
     from segstream.core.types import Value
-    from segstream.ports import Meta
+    from segstream.ports import DefinitionsVersion, Meta
     from segstream.settings import Settings
 
 
@@ -50,6 +55,9 @@ class Dossier(NamedTuple):
         The versions that the last decision rests on.
     definitions : Definitions or None
         Those of the basis, by which the features were kept.
+    counted_since : dict of str to (int, int)
+        The version, and the moment (ms) it came into force, from which on each feature and trait has been counted
+        without a break; without those that have been since version 1.
     """
 
     user: str
@@ -61,6 +69,7 @@ class Dossier(NamedTuple):
     state: User | None
     basis: Basis | None
     definitions: Definitions | None
+    counted_since: Mapping[str, tuple[int, int]] = MappingProxyType({})
 
     @property
     def known(self) -> bool:
@@ -97,6 +106,10 @@ class Dossier(NamedTuple):
         state: dict[str, Any] | None = None
         if self.state is not None:
             state = _state(self.state, self.basis) | {"as_of": format_time(at), "features": self.features(at)}
+            state["features_since"] = {
+                name: {"version": version, "effective_at": format_time(moment) if moment else None}
+                for name, (version, moment) in self.counted_since.items()
+            }
         return {
             "user_id": self.user,
             "partition": self.partition,
@@ -134,27 +147,44 @@ async def gather(settings: Settings, user: str) -> Dossier:
             await look.close()
         state = None if packed is None else User.decode(user, packed)
         basis = None if state is None else _basis(meta, state)
-        definitions = None if basis is None else await _definitions(client, settings, basis.definitions)
+        definitions, since = None, dict[str, tuple[int, int]]()
+        if basis is not None:
+            definitions, since = await _definitions(client, settings, basis.definitions)
     except (ContractError, ValueError) as error:
         raise ServerError(str(error)) from error
     finally:
         await client.aclose()
-    return Dossier(user, number, catalog.partitions, catalog, answer, meta, state, basis, definitions)
+    facts = user, number, catalog.partitions, catalog, answer, meta, state, basis, definitions, since
+    return Dossier(*facts)
 
 
 def _basis(meta: Meta, state: User) -> Basis | None:
     return next((basis for basis in load_bases(meta.bases) if basis.number == state.basis), None)
 
 
-async def _definitions(client: Client, settings: Settings, number: int) -> Definitions | None:
+async def _definitions(
+    client: Client, settings: Settings, number: int
+) -> tuple[Definitions | None, dict[str, tuple[int, int]]]:
+    """Return a version's definitions, and from which version on each of their features has been counted."""
     log = RedisDefinitions(client, settings.redis_prefix)
     try:
-        versions = await log.load(number - 1)
+        versions = await log.load()
     finally:
         await log.close()
-    if not versions or versions[0].version != number:
-        return None
-    return read_definitions(versions[0].text, f"definitions version {number}")
+    if not 0 < number <= len(versions):
+        return None, {}
+    read = [_read(versions[number - 1])]
+    earlier = (_read(version) for version in reversed(versions[: number - 1]))
+    since = {
+        name: (number - back, versions[number - back - 1].effective_at)
+        for name, back in counted_since(chain(read, earlier)).items()
+        if back < number - 1
+    }
+    return read[0], since
+
+
+def _read(version: DefinitionsVersion) -> Definitions:
+    return read_definitions(version.text, f"definitions version {version.version}")
 
 
 def _state(user: User, basis: Basis | None) -> dict[str, Any]:

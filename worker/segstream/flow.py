@@ -29,7 +29,8 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from segstream.core.events import Record
-    from segstream.incoming import Arrival
+    from segstream.core.records import Rejected
+    from segstream.incoming import Incoming
     from segstream.partition import Draft, Partition
     from segstream.ports import Publisher, ReadModel
     from segstream.rebuilding import Rebuilder
@@ -116,13 +117,13 @@ class Flow:
         how = Reading(options.replay, options.max_clock_skew, adoption)
         draft = partition.draft()
         incoming = read(records, meta.offsets, meta.clock, how, partition.engine)  # 1
-        for record, wrong in incoming.rejected:
-            draft.reject(record, wrong)
         names = list(incoming.users)
         for first in range(0, len(names), PART):
             states = await partition.load(names[first : first + PART])  # 2
             for name, state in states.items():
-                self._apply(name, state, incoming.users[name], draft)  # 3, 4
+                self._apply(name, state, incoming, draft)  # 3, 4
+        for record, wrong in sorted(incoming.rejected, key=_place):
+            draft.reject(record, wrong)
         if incoming.offsets:
             meta.clock = incoming.clock
             meta.offsets |= incoming.offsets
@@ -133,14 +134,14 @@ class Flow:
             return incoming.taken + await move_clock(partition, *incoming.control)
         return incoming.taken
 
-    def _apply(self, name: str, state: bytes | None, arrivals: list[Arrival], draft: Draft) -> None:
+    def _apply(self, name: str, state: bytes | None, incoming: Incoming, draft: Draft) -> None:
         """Apply all that the batch brings one user: users do not depend on each other, and one at a time stays warm."""
         engine, options, outcome = self.partition.engine, self.partition.options, draft.outcome
+        arrivals = incoming.users[name]
         if state is not None:
             user = User.decode(name, state)
         elif wrong := misplaced(name, self.number, options.partitions, options.partitioner):
-            for record, _, _ in arrivals:
-                draft.reject(record, wrong)
+            incoming.rejected += [(record, wrong) for record, _, _ in arrivals]
             return
         else:
             user = engine.newcomer(name, outcome)
@@ -170,3 +171,8 @@ class Flow:
             await self.read_model.write(self.number, self.partition.meta.epoch, views)
         if parcels:
             self.partition.published = parcels[-1].sequence
+
+
+def _place(rejected: tuple[Record, Rejected]) -> tuple[str, int]:
+    """Return where a record stands: dead letters of a topic keep its order."""
+    return rejected[0].topic, rejected[0].offset

@@ -12,6 +12,7 @@ from segstream.cache import UserCache
 from segstream.core.basis import Basis, dump_bases, load_bases
 from segstream.core.engine import Engine, Outcome, Touched
 from segstream.core.events import dead_letter
+from segstream.core.origin import Adoption, Origin
 from segstream.core.time import NEVER, format_time
 from segstream.outbox import Parcel, Topics, pack
 from segstream.ports import Commit, Meta
@@ -213,6 +214,8 @@ class Partition:
         Highest offset committed per topic.
     changed, rejected
         As in ``Draft``, of all that was committed.
+    suppressed : Counter
+        Flips that anti-flap has kept from being told, by segment and reason.
     now : callable
         As given.
     """
@@ -223,6 +226,7 @@ class Partition:
         self.counts = Counts()
         self.changed: dict[str, Counter[str | None]] = defaultdict(Counter)
         self.rejected: Counter[str] = Counter()
+        self.suppressed: Counter[tuple[str, str]] = Counter()
         self.meta = Meta()
         self.bases: list[Basis] = []
         self.next_due = NEVER
@@ -274,10 +278,18 @@ class Partition:
         self.bases = [*self.bases, basis._replace(number=basis.number + 1)]
         self.meta.sweep = f"{basis.number + 1} "
         self.meta.bases = dump_bases(self.bases)
+        self._note_origin(basis)
         self._use_bases()
         draft = self.draft()
         draft.letters.extend(letters)
         await self.commit(draft)
+
+    def _note_origin(self, basis: Basis) -> None:
+        """Note which version decides from here on, if it is another than before."""
+        meta, origin = self.meta, Origin.load(self.meta.origin)
+        if not origin.adoptions or origin.adoptions[-1].version != basis.definitions:
+            adoption = Adoption(basis.definitions, basis.at, dict(meta.offsets))
+            meta.origin = origin.adopt(adoption).dump()
 
     def forget_former_bases(self) -> None:
         """Drop the bases that no user rests on any more."""
@@ -338,3 +350,4 @@ class Partition:
         for direction, segments in draft.changed.items():
             self.changed[direction].update(segments)
         self.rejected.update(draft.rejected)
+        self.suppressed.update(outcome.suppressed)

@@ -64,6 +64,8 @@ class Meta:
         segment>``; empty when none is.
     reset : str
         The incarnation that a reset has begun; ``pending <command>`` while one is not finished; else empty.
+    origin : str
+        Where the state comes from in the log (see ``core.origin``), for a recount.
     """
 
     incarnation: int = 0
@@ -78,6 +80,7 @@ class Meta:
     rebuilt: int = 0
     rebuild: str = ""
     reset: str = ""
+    origin: str = ""
 
 
 class OutboxEntry(NamedTuple):
@@ -202,6 +205,47 @@ class StateStore(Protocol):
 
     async def close(self) -> None:
         """Release the connection."""
+        ...
+
+
+class Slice(NamedTuple):
+    """Some users of a partition.
+
+    Parameters
+    ----------
+    states : dict of str to bytes
+        Their encoded states, in the users' order.
+    meta : Meta
+        The partition's own state, read after theirs.
+    last : str
+        The last user looked at, to go on after; "" when there was none left.
+    """
+
+    states: dict[str, bytes]
+    meta: Meta
+    last: str
+
+
+class StateReader(Protocol):
+    """The private state of all partitions, read without taking anything over: whoever owns one does not notice.
+
+    Every method may raise ``ServerError``.
+    """
+
+    async def partitions(self) -> int:
+        """Return N as the state has it, 0 without any state."""
+        ...
+
+    async def metas(self, partitions: int) -> list[Meta]:
+        """Return each partition's own state; a blank one where nobody has ever taken it over."""
+        ...
+
+    async def users(self, partitions: int) -> int:
+        """Return how many users there are."""
+        ...
+
+    async def slice(self, partition: int, user: str, limit: int) -> Slice:
+        """Return up to ``limit`` users that sort after ``user``, as ``StateStore.users_after`` does."""
         ...
 
 
@@ -455,9 +499,21 @@ class DefinitionsLog(Protocol):
     """The numbered versions of the definitions, of all partitions. Every method may raise ``ServerError``."""
 
     async def append(
-        self, text: str, content_hash: str, *, effective_at: int, author: str, note: str, at: int
+        self,
+        text: str,
+        content_hash: str,
+        *,
+        effective_at: int,
+        author: str,
+        note: str,
+        at: int,
+        after: int | None = None,
     ) -> int:
-        """Add a version, durably, and return its number; the latest's if that has the same content hash."""
+        """Add a version, durably, and return its number; the latest's if that has the same content hash.
+
+        With ``after`` it is added only if that is the latest number still; else nothing is, and the latest number is
+        returned all the same.
+        """
         ...
 
     async def initial(

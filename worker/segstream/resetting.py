@@ -22,6 +22,7 @@ import orjson
 
 from segstream.core.basis import load_bases
 from segstream.core.changes import change_document
+from segstream.core.origin import Origin
 from segstream.core.time import NEVER, format_time
 from segstream.core.user import User
 from segstream.errors import PositionError
@@ -131,6 +132,8 @@ class Resetter:
         meta.offsets |= {topic: offset - 1 for topic, offset in positions.items()}
         meta.revision += 1
         meta.reset = str(meta.incarnation)
+        skipped = "`segstream reset --keep-state` has moved its position"
+        meta.origin = Origin.load(meta.origin).break_off(skipped).dump()
         await self._store.commit(Commit(meta))
 
     # --- begin anew -------------------------------------------------------------------------------------------
@@ -193,6 +196,7 @@ class Resetter:
             offsets=offsets,
             partitions=partitions,
             reset=str(incarnation),
+            origin=Origin.load("").begin(positions).dump(),
         )
         await self._store.renew(fresh)
         await self._publisher.publish([], Told(incarnation, held.epoch, held.sequence))

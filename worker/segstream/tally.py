@@ -124,6 +124,7 @@ class Tally:
         self._counts, self._evicted = Counts(), 0
         self._changed: dict[str, Counter[str | None]] = defaultdict(Counter)
         self._rejected: Counter[str] = Counter()
+        self._suppressed: Counter[tuple[str, str]] = Counter()
         self._discovered: set[str] = set()
 
     def taken_over(self, *, forgotten: bool) -> None:
@@ -142,6 +143,7 @@ class Tally:
         for direction, segments in partition.changed.items():
             self._changed[direction].update(segments)
         self._rejected.update(partition.rejected)
+        self._suppressed.update(partition.suppressed)
 
     def counts(self, owned: Iterable[Partition]) -> Counts:
         """Return the sum of all counts, those of the partitions owned included."""
@@ -168,6 +170,13 @@ class Tally:
             for direction, segments in changed.items():
                 for segment, count in segments.items():
                     total[self._name(segment), direction] += count
+        return total
+
+    def suppressed(self, owned: Iterable[Partition]) -> dict[tuple[str, str], int]:
+        """Return the number of flips that anti-flap has kept from being told, by segment and reason."""
+        total = self._suppressed.copy()
+        for partition in owned:
+            total.update(partition.suppressed)
         return total
 
     def _name(self, segment: str | None) -> str:

@@ -282,6 +282,14 @@ async def test_a_timer_that_waits_is_seen_and_one_that_fired_late_is_counted(wor
     assert worker.value("changes_total", segment="gone", change="entered") == 1
 
 
+async def test_suppressed_flips_are_told_by_segment_and_reason(worker: Worker) -> None:
+    """As the partition counts them."""
+    runner = await worker.own()
+    assert runner.flow is not None
+    runner.flow.partition.suppressed["gone", "cooldown"] += 2
+    assert worker.value("suppressed_flips_total", segment="gone", reason="cooldown") == 2
+
+
 async def test_a_replay_has_no_late_timers_as_long_as_its_own_clock_has_not_passed_them() -> None:
     """Its time is that of the events, long ago."""
     worker = Worker(replay=True)

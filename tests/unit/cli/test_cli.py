@@ -90,6 +90,13 @@ def test_every_mistake_is_told_with_its_place_and_a_caret(
     assert lines[-1] == "2 mistakes"
 
 
+def test_the_schema_for_editors_is_the_published_one(capsys: pytest.CaptureFixture[str]) -> None:
+    """``--schema`` needs no file and prints what ``schemas/json`` has."""
+    assert main(["validate", "--schema"]) == 0
+    published = Path(__file__).parents[3] / "schemas" / "json" / "definitions.schema.json"
+    assert json.loads(capsys.readouterr().out) == json.loads(published.read_text("utf-8"))
+
+
 def test_validate_tells_the_same_as_json(good: str, bad: str, capsys: pytest.CaptureFixture[str]) -> None:
     """One object for all files, for programs."""
     assert main(["validate", "--json", good, bad]) == 1
@@ -116,7 +123,7 @@ def test_a_server_that_is_not_there_is_one_line(
 ) -> None:
     """No traceback, and the exit code is 1."""
     monkeypatch.setenv("SEGSTREAM_REDIS", "redis://127.0.0.1:1/0")
-    assert main(["apply", good]) == 1
+    assert main(["apply", good, "--yes"]) == 1
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 1
     assert lines[0].startswith("segstream: Redis at 127.0.0.1:1")

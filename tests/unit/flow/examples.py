@@ -24,6 +24,20 @@ SIGNS = st.sampled_from([">=", ">", "<", "<="])
 ANY_SIGN = st.sampled_from([">=", ">", "<", "<=", "==", "!="])
 SMALL = st.integers(0, 4)
 AMOUNTS = st.sampled_from([0, 1, 2, 3, 5, 0.1, 0.2, 0.3, 2.5, -1, -2.5, "x", "y", None, True])
+FILTERS = st.sampled_from(
+    [
+        "properties.v > 1",
+        "properties.v in ['x', 'y']",
+        "exists(properties.v) and properties.v != 'x'",
+        "event == 'A' and properties.q >= 1",
+        "coalesce(properties.v, 0) < 2",
+        "name starts_with 'P' or properties.v matches '^x'",
+        "properties.v * 2 > properties.q",
+        "not (type == 'page' and userId contains 'a')",
+        "properties.q / properties.v > 0.5",
+        "properties.v == true",
+    ]
+)
 COUNTRIES = ["DE", "NO", "SE"]
 
 
@@ -90,6 +104,8 @@ class Writer:
 
     def __init__(self, draw: Draw, unit: int) -> None:
         self.draw, self.unit = draw, unit
+        self.askable: list[str] = []
+        self.written: dict[str, str] = {}
 
     def length(self, most: int = 25) -> str:
         """Return a duration."""
@@ -107,7 +123,34 @@ class Writer:
             for width, buckets in [(draw(st.integers(1, 6)), draw(st.integers(1, 6)))]
         }
         life = draw(st.integers(2, 8)) * self.unit
+        grid = {
+            name: f"{op}, window: {self.unit * width * buckets}ms, resolution: {self.unit * width}ms"
+            for name, op in (
+                ("kinds_w", "op: distinct, of: properties.v"),
+                ("mean_w", "op: mean, of: properties.v, event: A"),
+                ("min_w", "op: min, of: properties.v"),
+                ("max_w", "op: max, of: 'properties.lines[].p', type: track"),
+                ("part_w", "op: share, of: properties.q, equals: [1, x], expose: true"),
+                ("lines_w", "op: sum, of: 'properties.lines[].p'"),
+            )
+            for width, buckets in [(draw(st.integers(1, 6)), draw(st.integers(1, 6)))]
+        }
         return {
+            **grid,
+            "kinds": "op: distinct, of: properties.v, expose: true",
+            "tags": "op: distinct, of: 'properties.tags[]', event: [A, B]",
+            "top_v": "op: top, of: properties.v",
+            "top_tag": "op: top, of: 'properties.tags[]', expose: true",
+            "part": "op: share, type: track, of: properties.v, equals: [x, 1, true]",
+            "some_line": "op: share, of: 'properties.lines[].p', equals: [1, 2]",
+            "some_tag": "op: share, of: 'properties.tags[]', equals: y",
+            "days": "op: days_active, event: A",
+            "days_v": "op: days_active, of: properties.v",
+            "days_w": f"op: days_active, window: {draw(st.integers(1, 3))}d",
+            "lines": "op: sum, of: 'properties.lines[].p', event: A",
+            "line": "op: last, of: 'properties.lines[].p'",
+            "priced": "op: count, of: 'properties.lines[].p'",
+            "paid": f"op: rate, of: 'properties.lines[].p', half_life: {self.length(8)}, per: {life}ms",
             "a": "op: count, event: A",
             "ab": "op: count, event: [A, B]",
             "pages": "op: count, type: page, name: [P, Q], expose: true",
@@ -122,6 +165,10 @@ class Writer:
             "last_a": "op: last_time, event: A",
             "last_any": "op: last_time",
             "last_v": "op: last_time, of: properties.v, event: B",
+            "fil": f'op: count, where: "{draw(FILTERS)}"',
+            "fil_w": f'op: count, window: {self.length()}, where: "{draw(FILTERS)}"',
+            "fil_v": f'op: sum, of: properties.q, expose: true, where: "{draw(FILTERS)}"',
+            "fil_t": f'op: last_time, event: A, where: "{draw(FILTERS)}"',
             **windowed,
             "coarse": f"op: count, type: page, window: {self.length()}",
             "speed": f"op: rate, event: A, half_life: {life}ms, per: {life}ms",
@@ -131,7 +178,7 @@ class Writer:
     def atom(self) -> str:  # noqa: C901, PLR0911, PLR0912 - one per shape
         """Return one comparison."""
         draw = self.draw
-        match draw(st.integers(0, 19)):
+        match draw(st.integers(0, 27)):
             case 0:
                 return f"{draw(st.sampled_from(['a', 'ab', 'pages', 'told']))} {draw(ANY_SIGN)} {draw(SMALL)}"
             case 1:
@@ -179,12 +226,79 @@ class Writer:
                         )
                     )
                 )
+            case 19 | 20 | 21 | 22:
+                return self.guarded()
+            case 24 | 25 | 26 | 27:
+                return self.kept()
             case _:
                 return f"since(since_a) + since(last_any) {draw(SIGNS)} {self.length(40)}"
+
+    def kept(self) -> str:  # noqa: PLR0911 - one per shape
+        """Return a comparison of what more there is to keep of events."""
+        draw = self.draw
+        match draw(st.integers(0, 7)):
+            case 0:
+                whole = ["kinds", "tags", "days", "days_v", "priced", "kinds_w", "days_w", "kinds_w + days_w"]
+                return f"{draw(st.sampled_from(whole))} {draw(ANY_SIGN)} {draw(SMALL)}"
+            case 1 | 2:
+                moving = ["mean_w", "min_w", "max_w", "lines_w", "max_w - min_w", "mean_w * 2", "kinds_w"]
+                bound = st.sampled_from(["0", "0.3", "1", "2.5", "-1", "a", "mean_w"])
+                return f"{draw(st.sampled_from(moving))} {draw(ANY_SIGN)} {draw(bound)}"
+            case 3:
+                part = draw(st.sampled_from(["part", "part_w", "some_tag", "some_line", "part_w * part"]))
+                return f"{part} {draw(ANY_SIGN)} {draw(st.sampled_from(['0', '0.4', '0.5', '1']))}"
+            case 4:
+                told = ["top_v == 'x'", "top_v >= 2", "top_v == true", "top_tag == 'y'", "top_tag != 1"]
+                told += ["top_tag in ['x', 'y']", "line > 1", "lines >= 2.5"]
+                return str(draw(st.sampled_from(told)))
+            case 5:
+                moving = ["kinds_w", "mean_w", "days"]
+                return f"since(last_any) {draw(SIGNS)} {draw(st.sampled_from(moving))} * {self.length(6)}"
+            case 6:
+                known = ["exists(min_w)", "exists(part_w)", "coalesce(max_w, 2) > 1"]
+                return str(draw(st.sampled_from(known)))
+            case _:
+                return f"paid {draw(SIGNS)} {draw(st.sampled_from(['0', '0.37', '1.1', 'days * 0.3']))}"
+
+    def guarded(self) -> str:  # noqa: PLR0911 - one per shape
+        """Return a comparison that minds what is unknown, or looks into a text."""
+        draw = self.draw
+        match draw(st.integers(0, 6)):
+            case 0:
+                return f"exists({draw(st.sampled_from(['avg', 'low', 'last_v', 'late', 'traits.age', 'win_a']))})"
+            case 1:
+                number = draw(
+                    st.sampled_from(["avg", "late", "win_a / ab", "win_v / win_a", "spend / a", "traits.age"])
+                )
+                return f"coalesce({number}, {draw(SMALL)}) {draw(ANY_SIGN)} {draw(SMALL)}"
+            case 2:
+                return f"since(coalesce(last_v, {draw(st.sampled_from(['since_a', 'last_any']))})) {draw(SIGNS)} {self.length()}"
+            case 3:
+                return f"coalesce(since(last_v), {self.length()}) {draw(SIGNS)} {self.length()}"
+            case 4:
+                look = st.sampled_from(
+                    ["contains 'E'", "starts_with 'N'", "matches '^(NO|SE)$'", "matches '[xE]'"]
+                )
+                return f"{draw(st.sampled_from(['traits.country', 'one', 'late']))} {draw(look)}"
+            case 5:
+                return f"since(fil_t) {draw(SIGNS)} {self.length()}"
+            case _:
+                known = st.sampled_from(
+                    [
+                        "coalesce(traits.vip, true)",
+                        "coalesce(traits.country, 'DE') == 'DE'",
+                        "fil > 1",
+                        "fil_w > 1",
+                        "fil_v > 0.5",
+                    ]
+                )
+                return str(draw(known))
 
     def condition(self, depth: int = 2) -> str:
         """Return a condition."""
         draw = self.draw
+        if self.askable and draw(st.integers(0, 5)) == 0:
+            return f"in_segment('{draw(st.sampled_from(self.askable))}')"
         shape = draw(st.integers(0, 9)) if depth else 0
         if shape <= 3:
             return self.atom()
@@ -193,29 +307,62 @@ class Writer:
         word = " and " if shape <= 6 else " or "
         return word.join(f"({self.condition(depth - 1)})" for _ in range(draw(st.integers(2, 3))))
 
-    def text(self) -> str:
+    def once_more(self, name: str) -> str:
+        """Return a condition for a segment, perhaps the one that an earlier version had."""
+        before = self.written.get(name)
+        if before is None or "in_segment" in before or self.draw(st.booleans()):
+            self.written[name] = self.condition()
+        return self.written[name]
+
+    def names(self, *, first: bool) -> dict[str, str | None]:
+        """Return the names of some segments, and what each was called before, if anything."""
+        draw = self.draw
+        count = draw(st.integers(1, 5))
+        if first:
+            return dict.fromkeys((f"s{index}" for index in range(count)), None)
+        names = [f"{draw(st.sampled_from('sst'))}{index}" for index in range(count)]
+        former = [f"{letter}{index}" for letter in "st" for index in range(5)]
+        free = draw(st.permutations([name for name in former if name not in names]))
+        return {name: old if draw(st.booleans()) else None for name, old in zip(names, free, strict=False)}
+
+    def text(self, *, first: bool = True) -> str:
         """Return a whole file."""
         draw = self.draw
         features = self.features()
-        names = [f"s{index}" for index in range(draw(st.integers(1, 5)))]
+        former = self.names(first=first)
+        names = list(former)
         lines = ["version: 1", "features:"]
         lines += [f"  {name}: {{{told}}}" for name, told in features.items()]
         lines += ["traits: {country: text, vip: boolean, age: number}", "segments:"]
+        grouped = draw(st.permutations(names))[: draw(st.integers(0, len(names)))]
+        # Each asks only for what comes before it here, so that they go round in no circle.
+        ranks = {
+            name: -1 if name in grouped else rank for rank, name in enumerate(draw(st.permutations(names)))
+        }
+        middle = draw(st.integers(0, len(names)))
+        ranks = {name: middle - 0.5 if rank < 0 else rank for name, rank in ranks.items()}
         for name in names:
-            lines += [f"  {name}:", f'    when: "{self.condition()}"']
+            self.askable = [other for other in names if ranks[other] < ranks[name]]
+            lines += [f"  {name}:", f'    when: "{self.once_more(name)}"']
+            if former[name] is not None:
+                lines.append(f"    renamed_from: {former[name]}")
             if draw(st.integers(0, 2)) == 0:
                 lines.append(f'    leave_when: "{self.condition(1)}"')
             if draw(st.integers(0, 2)) == 0:
                 lines.append(f"    min_dwell: {self.length()}")
-        grouped = draw(st.permutations(names))[: draw(st.integers(0, len(names)))]
+            lines += [
+                f"    {what}: {self.length()}"
+                for what in ("cooldown", "confirm_for")
+                if draw(st.integers(0, 3)) == 0
+            ]
         if grouped:
             lines.append(f"groups: {{g: {{first_of: [{', '.join(grouped)}]}}}}")
         return "\n".join(lines) + "\n"
 
 
 @st.composite
-def cases(draw: Draw) -> Case:
-    """Return definitions and a history."""
+def cases(draw: Draw, *, several: bool = False) -> Case:
+    """Return definitions and a history; with ``several`` there are two versions at least."""
     unit = draw(st.sampled_from(UNITS))
     writer = Writer(draw, unit)
     replay, partitions = draw(st.booleans()), draw(st.sampled_from([1, 1, 2]))
@@ -240,9 +387,9 @@ def cases(draw: Draw) -> Case:
             delay = abs(delay)
         happenings.append(event(draw, START + clock, START + clock - delay, index, offsets, replay=replay))
     versions = [(0, writer.text())]
-    if draw(st.integers(0, 2)) == 0:
+    if several or draw(st.integers(0, 2)) == 0:
         moments = sorted(draw(st.lists(st.integers(0, clock // unit + 20), min_size=1, max_size=2)))
-        versions += [(START + moment * unit, writer.text()) for moment in moments]
+        versions += [(START + moment * unit, writer.text(first=False)) for moment in moments]
     return Case(tuple(versions), tuple(happenings), partitions, replay, grace, START + clock + 60 * unit)
 
 
@@ -271,7 +418,15 @@ def event(
         told = draw(st.lists(st.sampled_from(sorted(traits)), unique=True))
         document["traits"] = {trait: draw(traits[trait]) for trait in told}
     else:
-        document["properties"] = {"v": draw(AMOUNTS), "q": draw(st.sampled_from([1, 2, 0.5]))}
+        prices = draw(st.lists(AMOUNTS, max_size=3))
+        document["properties"] = {
+            "v": draw(AMOUNTS),
+            "q": draw(st.sampled_from([1, 2, 0.5])),
+            "lines": draw(
+                st.sampled_from([[{"p": price} for price in prices], {"p": 1}, [[], 7, {"q": 1}, {"p": 2}]])
+            ),
+            "tags": draw(st.lists(st.sampled_from(["x", "y", 1, 1.0, True]), max_size=3)),
+        }
     partition = murmur2(user.encode(), len(offsets))
     offset = offsets[partition]
     offsets[partition] += 1

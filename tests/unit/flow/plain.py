@@ -75,10 +75,36 @@ class Rules:
         group_of = {name: group for group, item in document.groups.items() for name in item.first_of}
         self.choices: list[tuple[str | None, tuple[str, ...]]] = []
         for name in document.segments:
-            group = group_of.get(name)
-            choice = (group, (name,) if group is None else document.groups[group].first_of)
-            if choice not in self.choices:
-                self.choices.append(choice)
+            self._put(name, group_of)
+
+    def _put(self, name: str, group_of: dict[str, str]) -> None:
+        """Put a segment with those of its group among the choices, after all that they ask for."""
+        if any(name in names for _, names in self.choices):
+            return
+        group = group_of.get(name)
+        names = (name,) if group is None else self.document.groups[group].first_of
+        for other in names:
+            for text in (self.document.segments[other].when, self.document.segments[other].leave_when):
+                for asked in self.asked(text):
+                    self._put(asked, group_of)
+        self.choices.append((group, names))
+
+    @staticmethod
+    def asked(text: str | None) -> list[str]:
+        """Return the segments that a condition asks for, as they are written."""
+        calls = sorted(tree_of(text or "true").find_data("call"), key=lambda part: part.meta.start_pos)
+        return [evaluate(part.children[1], str, 0) for part in calls if part.children[0] == "in_segment"]
+
+    def means(self, name: str) -> tuple[Any, ...]:
+        """Return what a segment's conditions mean: their shape, and what stands behind the names in it."""
+        segment = self.document.segments[name]
+        trees = [tree_of(text) for text in (segment.when, segment.leave_when) if text is not None]
+        words = {str(token) for tree in trees for token in tree.scan_values(lambda _: True)}
+        return (
+            segment.leave_when is None,
+            trees,
+            {key: told for key, told in self.keys().items() if key in words},
+        )
 
     def keys(self) -> dict[str, str]:
         """Return what each feature means, by name."""
@@ -87,6 +113,13 @@ class Rules:
         return means | {
             f"traits.{name}": f"trait {name} {kind}" for name, kind in self.document.traits.items()
         }
+
+    def slots(self) -> Iterator[tuple[str, str, str]]:
+        """Yield of each condition the segment, the place in it, and the text."""
+        for name, segment in self.document.segments.items():
+            for place in ("when", "leave_when"):
+                if (text := getattr(segment, place)) is not None:
+                    yield name, place, text
 
     def conditions(self) -> Iterator[str]:
         """Yield the text of each condition."""
@@ -109,6 +142,11 @@ class Person:
     looked: Moment = 0
     changes: list[Told] = field(default_factory=list)
     timers: int = 0
+    former: dict[tuple[str, str], bool | None] = field(default_factory=dict)
+    confirming: dict[str, Moment] = field(default_factory=dict)
+    left: dict[str, Moment] = field(default_factory=dict)
+    resisted: set[str] = field(default_factory=set)
+    suppressed: list[tuple[str, str]] = field(default_factory=list)
 
     # --- values
 
@@ -117,6 +155,8 @@ class Person:
         return lambda name: self._read(name, count, at)
 
     def _read(self, name: str, count: int, at: Moment) -> Any:
+        if name.startswith("in_segment "):
+            return name.removeprefix("in_segment ") in self.held
         events = self.events[self.begun[name] : count]
         if name.startswith("traits."):
             bare = name.removeprefix("traits.")
@@ -135,6 +175,7 @@ class Person:
     def __post_init__(self) -> None:
         """Begin without anything kept."""
         self._memory: dict[tuple[str, int], Any] = {}
+        self._wanted: tuple[tuple[Any, ...], dict[str, bool]] = ((), {})
 
     def truth(self, text: str, at: Moment, count: int | None = None) -> bool | None:
         """Return whether a condition holds."""
@@ -145,22 +186,106 @@ class Person:
 
     # --- decisions
 
-    def applies(self, name: str, at: Moment) -> bool:
-        """Tell whether a segment applies to the user, who holds it or not."""
-        segment = self.rules.document.segments[name]
-        if name in self.held and segment.leave_when is not None:
-            return self.truth(segment.leave_when, at) is not True
-        if self.truth(segment.when, at) is not True:
-            return False
-        return segment.leave_when is None or self.truth(segment.leave_when, at) is not True
+    def wants(self, name: str, at: Moment) -> bool:
+        """Tell whether the conditions alone would have the user in a segment, which the user holds or not."""
+        moment = (at, len(self.events), self.rules.number, *self.held)
+        if self._wanted[0] != moment:
+            self._wanted = moment, {}
+        known = self._wanted[1]
+        if name not in known:
+            segment = self.rules.document.segments[name]
+            left = segment.leave_when is not None and self.truth(segment.leave_when, at) is True
+            if name in self.held and segment.leave_when is not None:
+                known[name] = not left
+            else:
+                known[name] = not left and self.truth(segment.when, at) is True
+        return known[name]
 
-    def steps(self, at: Moment) -> Iterator[tuple[str | None, str | None, str | None]]:
-        """Yield group, segment to leave and segment to enter, of each choice that is to change."""
-        for group, names in self.rules.choices:
-            current = next((name for name in names if name in self.held), None)
-            target = next((name for name in names if self.applies(name, at)), None)
+    def length(self, name: str, what: str) -> int:
+        """Return a setting of anti-flap in ms, 0 where there is none."""
+        text = getattr(self.rules.document.segments[name], what)
+        return duration(text) if text else 0
+
+    def cools(self, name: str, at: Moment) -> bool:
+        """Tell whether a segment was left too short a time ago."""
+        return name in self.left and at - self.left[name] < self.length(name, "cooldown")
+
+    def applies(self, name: str, at: Moment) -> bool:
+        """Tell whether a segment applies: it is wanted, and for those who do not hold it nothing stands against it."""
+        if not self.wants(name, at):
+            return False
+        true_for = at - self.confirming.get(name, at)
+        return name in self.held or not (self.cools(name, at) or true_for < self.length(name, "confirm_for"))
+
+    def step(self, names: tuple[str, ...], at: Moment) -> tuple[str | None, str | None]:
+        """Return the segment held of some that exclude each other, and the one to hold leaving min_dwell aside."""
+        current = next((name for name in names if name in self.held), None)
+        return current, next((name for name in names if self.applies(name, at)), None)
+
+    def stirs(self, at: Moment) -> bool:
+        """Tell whether anything changes at a moment: a segment held, or what is being confirmed."""
+        for _, names in self.rules.choices:
+            current, target = self.step(names, at)
             if target != current and not (current is not None and at < self.dwells_until(current)):
-                yield group, current, target
+                return True
+            for name in names:
+                unheld = name not in self.held and self.length(name, "confirm_for")
+                if unheld and self.wants(name, at) is not (name in self.confirming):
+                    return True
+        return False
+
+    def confirm(self, names: tuple[str, ...], at: Moment) -> None:
+        """Start and stop the clocks of conditions to be confirmed."""
+        for name in names:
+            length = self.length(name, "confirm_for")
+            if name in self.held or not length:
+                continue
+            if self.wants(name, at):
+                self.confirming.setdefault(name, at)
+            elif name in self.confirming:
+                true_for = at - self.confirming.pop(name)
+                if true_for <= length:
+                    self.suppressed.append((name, "confirm"))
+                elif name in self.left and at - self.left[name] <= self.length(name, "cooldown"):
+                    self.suppressed.append((name, "cooldown"))
+
+    def resist(
+        self, names: tuple[str, ...], current: str | None, target: str | None, at: Moment
+    ) -> str | None:
+        """Note what is held back and what is taken back; return the segment to hold."""
+        was, last = self.resisted & set(names), names[-1] if target is None else target
+        for name in names[: names.index(last) + 1]:
+            if name in self.held or self.length(name, "confirm_for"):
+                continue
+            if self.wants(name, at) and self.cools(name, at):
+                self.resisted.add(name)
+            else:
+                self.resisted.discard(name)
+                if name in was and not self.wants(name, at):
+                    self.suppressed.append((name, "cooldown"))
+        for name in names[names.index(last) + 1 :]:
+            if name != current:
+                self.resisted.discard(name)
+        if current is None:
+            return target
+        if target != current and at < self.dwells_until(current):
+            self.resisted.add(current)
+            return current
+        self.resisted.discard(current)
+        if current in was and target == current:
+            self.suppressed.append((current, "dwell"))
+        return target
+
+    def ended(self, current: str | None, target: str | None, at: Moment) -> list[str]:
+        """Return the settings of anti-flap that have just let a change happen."""
+        found = []
+        if current is not None and self.length(current, "min_dwell") and at == self.dwells_until(current):
+            found.append("min_dwell")
+        for what, since in (("confirm_for", self.confirming), ("cooldown", self.left)):
+            length = self.length(target, what) if target is not None else 0
+            if length and target in since and at == since[target] + length:
+                found.append(what)
+        return found
 
     def dwells_until(self, name: str) -> Moment:
         """Return until when a segment held is kept in any case."""
@@ -169,36 +294,59 @@ class Person:
 
     def decide(self, at: Moment, before: int | None, cause: dict[str, Any]) -> None:
         """Decide at a moment; ``before`` is how many events there were before the cause, None under other rules."""
-        for group, current, target in list(self.steps(at)):
-            reasons = self.reasons([name for name in (current, target) if name], at, before)
-            segment = self.rules.document.segments[current] if current else None
-            if not reasons and segment is not None and segment.min_dwell:
-                reasons = [("min_dwell", False, True)]
-            elif not reasons:
-                reasons = self.reasons([name for name in (current, target) if name], at, None)
+        held_before = dict(self.held)
+        for group, names in self.rules.choices:
+            self.confirm(names, at)
+            current, target = self.step(names, at)
+            target = self.resist(names, current, target, at)
+            if target == current:
+                continue
+            involved = [name for name in (current, target) if name]
+            reasons = self.reasons(involved, at, before, held_before)
+            if not reasons:
+                reasons = [(what, False, True) for what in self.ended(current, target, at)]
+            reasons = reasons or self.reasons(involved, at, None, held_before)
             if current is not None:
                 del self.held[current]
+                if self.length(current, "cooldown"):
+                    self.left[current] = at
                 self.tell(current, "exited", at, group, None, cause, reasons)
             if target is not None:
                 self.held[target] = at
+                self.confirming.pop(target, None)
+                self.left.pop(target, None)
                 self.tell(target, "entered", at, group, current, cause, reasons)
+            self.confirm(names, at)
+        self.left = {name: left for name, left in self.left.items() if self.cools(name, at)}
         self.decided = self.looked = at
 
     def reasons(
-        self, names: list[str], at: Moment, before: int | None
+        self, names: list[str], at: Moment, before: int | None, held_before: dict[str, Moment]
     ) -> list[tuple[str, bool | None, bool | None]]:
         """Return the conditions that flipped since just before."""
         found = []
         for name in names:
             segment: SegmentDefinition = self.rules.document.segments[name]
-            for text in (segment.when, segment.leave_when):
+            for place, text in (("when", segment.when), ("leave_when", segment.leave_when)):
                 if text is not None:
                     earlier = max(at - 1, self.decided)
-                    was = None if before is None else self.truth(text, earlier, before)
+                    held, self.held = self.held, held_before
+                    was = (
+                        self._formerly(name, segment.renamed_from, place)
+                        if before is None
+                        else self.truth(text, earlier, before)
+                    )
+                    self.held = held
                     now = self.truth(text, at)
                     if before is None or was is not now:
                         found.append((text, was, now))
         return found
+
+    def _formerly(self, name: str, renamed_from: str | None, place: str) -> bool | None:
+        """Return what a condition's predecessor under the former rules said."""
+        if (name, "when") not in self.former:
+            name = renamed_from or ""
+        return self.former.get((name, place))
 
     def tell(
         self,
@@ -232,7 +380,7 @@ class Person:
     def silence(self, before: Moment) -> None:
         """Let time pass up to a moment, exclusive."""
         while self.events:
-            turn = next((at for at in self.instants(self.looked + 1, before) if any(self.steps(at))), None)
+            turn = next((at for at in self.instants(self.looked + 1, before) if self.stirs(at)), None)
             if turn is None:
                 self.looked = max(self.looked, before - 1)
                 return
@@ -247,6 +395,8 @@ class Person:
         marks = {first, before}
         for name in self.held:
             marks.add(self.dwells_until(name))
+        marks.update(left + self.length(name, "cooldown") for name, left in self.left.items())
+        marks.update(since + self.length(name, "confirm_for") for name, since in self.confirming.items())
         for name, item in self.rules.document.features.items():
             if moves(item):
                 marks.update(leaves(item, event) for event in self.events[self.begun[name] :])
@@ -344,19 +494,44 @@ class Plain:
     def change_rules(person: Person, rules: Rules, at: Moment) -> None:
         """Go on under other rules: what means the same goes on counting, the rest begins anew."""
         former = {key: person.begun[name] for name, key in person.rules.keys().items()}
+        earlier = max(at - 1, person.decided)
+        person.former = {
+            (name, place): person.truth(text, earlier) for name, place, text in person.rules.slots()
+        }
+        cooling = {name: left for name, left in person.left.items() if person.cools(name, at)}
+        meant = {name: person.rules.means(name) for name in person.confirming}
+        known = set(person.rules.document.segments)
         person.rules = rules
         person.begun = {name: former.get(key, len(person.events)) for name, key in rules.keys().items()}
         person._memory.clear()
         cause = {"type": "definition", "version": rules.number}
+        renamed = {item.renamed_from: name for name, item in rules.document.segments.items()}
+        for old in [name for name in person.held if name in renamed]:
+            if (new := renamed[old]) not in person.held:
+                person.held = {new if name == old else name: since for name, since in person.held.items()}
+                group = next(group for group, names in rules.choices if new in names)
+                person.tell(new, "renamed", at, group, old, cause, [])
         taken: set[tuple[str, ...]] = set()
         for name in list(person.held):
             seat = next((names for _, names in rules.choices if name in names), None)
             if seat is None or seat in taken:
                 del person.held[name]
+                if name in rules.document.segments and person.length(name, "cooldown"):
+                    person.left[name] = cooling[name] = at
+                    known.add(name)
                 person.tell(name, "exited", at, None, None, cause, [])
             elif seat is not None:
                 taken.add(seat)
+        confirming, person.left, person.confirming, person.resisted = person.confirming, {}, {}, set()
+        for name, segment in rules.document.segments.items():
+            old = name if name in known else segment.renamed_from or ""
+            if name not in person.held and old in cooling and person.length(name, "cooldown"):
+                person.left[name] = cooling[old]
+            same = old in confirming and meant[old] == rules.means(name)
+            if name not in person.held and same and person.length(name, "confirm_for"):
+                person.confirming[name] = confirming[old]
         person.decide(at, None, cause)
+        person.former = {}
 
     @staticmethod
     def interrupt(person: Person, moment: Moment) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from random import Random
 from typing import Any, TypeAlias
@@ -78,8 +79,8 @@ def essence(change: dict[str, Any]) -> dict[str, Any]:
     reasons = [
         (
             why["condition"]
-            if why["inputs"] or not why["condition"].startswith("min_dwell")
-            else "min_dwell",
+            if why["inputs"] or not why["condition"].endswith(" is over")
+            else why["condition"].split()[0],
             why["before"],
             why["after"],
         )
@@ -109,6 +110,8 @@ async def compare(case: Case, seed: int) -> None:
         assert counts.wake_ups - counts.idle_wake_ups == sum(
             person.timers for person in plain.people.values()
         )
+        suppressed = Counter(each for person in plain.people.values() for each in person.suppressed)
+        assert flow.partition.suppressed == suppressed
         check_ends(plain, expected["changes"])
         check_answers(plain, expected)
 
@@ -131,6 +134,7 @@ async def compare(case: Case, seed: int) -> None:
                 assert (how, part, value) == (how, part, expected[part])
             if how != "crashing":
                 again = other.partition.counts
+                assert other.partition.suppressed == suppressed
                 assert (again.events, again.repeats, again.changes, again.wake_ups, again.idle_wake_ups) == (
                     (counts.events, counts.repeats, counts.changes, counts.wake_ups, counts.idle_wake_ups)
                 )
@@ -161,7 +165,9 @@ def check_answers(plain: Plain, expected: dict[str, Any]) -> None:
         assert [change["sequence"] for change in told] == list(range(1, len(told) + 1))
         running: set[str] = set()
         for change in told:
-            (running.add if change["change"] == "entered" else running.remove)(change["segment"])
+            if change["change"] == "renamed":
+                running.remove(change["previous"])
+            (running.remove if change["change"] == "exited" else running.add)(change["segment"])
             assert change["segments"] == sorted(running)
         held = {
             field[2:]: _since(value)

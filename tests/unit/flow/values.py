@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -69,6 +70,50 @@ def looked_up(document: Mapping[str, Any], path: str) -> Any:
     return part if isinstance(part, int | float | str | bool) else None
 
 
+def all_at(document: Mapping[str, Any], path: str) -> list[Any]:
+    """Return the scalar at a path for each entry of its lists, None where there is none."""
+    first, _, rest = path.partition(".")
+    part = document.get(first.removesuffix("[]")) if isinstance(document, dict) else None
+    entries = part if first.endswith("[]") and isinstance(part, list) else []
+    if not first.endswith("[]"):
+        entries = [part]
+    if not rest:
+        return [entry if isinstance(entry, int | float | str | bool) else None for entry in entries]
+    return [value for entry in entries for value in all_at(entry, rest)]
+
+
+def pairs_of(path: str | None, events: Sequence[Happening]) -> list[tuple[Happening, Any]]:
+    """Return what events hold at a path: one value each, or with ``[]`` as many as there are."""
+    if path is None:
+        return [(event, None) for event in events]
+    if "[]" in path:
+        return [(event, value) for event in events for value in all_at(event.document, path)]
+    return [(event, looked_up(event.document, path)) for event in events]
+
+
+def rank(pair: tuple[Happening, Any]) -> Any:
+    """Order values by when they were told, and those of one event by themselves."""
+    event, value = pair
+    return event.at, event.message, type(value).__name__, value
+
+
+def equal(one: Any, other: Any) -> bool:
+    """Tell whether two values are the same one; true is not 1."""
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
+
+
+def different(values: Sequence[Any]) -> list[Any]:
+    """Return each value once."""
+    return [value for index, value in enumerate(values) if not any(equal(value, it) for it in values[:index])]
+
+
+def most_frequent(values: Sequence[Any]) -> Any:
+    """Return the value there are most of; of several the first, booleans before numbers before texts."""
+    counts = [(sum(equal(value, it) for it in values), value) for value in different(values)]
+    best = [value for count, value in counts if count == max(count for count, _ in counts)]
+    return min(best, key=lambda value: (sort(value), value), default=None)
+
+
 def listed(names: str | tuple[str, ...] | None) -> tuple[str, ...]:
     """Return one or several names as several."""
     return () if names is None else (names,) if isinstance(names, str) else names
@@ -82,11 +127,17 @@ def selected(item: FeatureDefinition, event: Happening) -> bool:
         return False
     if item.name is not None and event.name not in listed(item.name):
         return False
+    if item.where is not None:
+        passes = evaluate(tree_of(item.where), lambda path: looked_up(event.document, path), 0)
+        if passes is not True:
+            return False
     return item.topic is None or event.topic in listed(item.topic)
 
 
 def resolution(item: FeatureDefinition) -> int:
     """Return the width of a window's buckets in ms."""
+    if item.op == "days_active":
+        return duration("1d")
     if item.resolution is not None:
         return duration(item.resolution)
     widths = ["1d", "6h", "1h", "15m", "5m", "1m", "10s"]
@@ -116,39 +167,52 @@ def moves(item: FeatureDefinition) -> bool:
     return item.window is not None or item.op == "rate"
 
 
-def value_of(item: FeatureDefinition, events: Sequence[Happening], at: Moment) -> Any:  # noqa: C901, PLR0911 - one per op
+def value_of(item: FeatureDefinition, events: Sequence[Happening], at: Moment) -> Any:  # noqa: C901, PLR0911, PLR0912 - one per op
     """Return what a feature is at a moment, from all events that count for it."""
     chosen = [event for event in events if selected(item, event)]
     if moves(item):
         chosen = [event for event in chosen if at < leaves(item, event)]
-    found = {event: looked_up(event.document, item.of) for event in chosen} if item.of else {}
-    numbers = {event: told for event, value in found.items() if (told := number(value)) is not None}
-    present = [event for event in chosen if not item.of or found[event] is not None]
+    found = pairs_of(item.of, chosen)
+    told = [(event, value) for event, value in found if value is not None]
+    numbers = [amount for _, value in told if (amount := number(value)) is not None]
+    present = [event for event, _ in (told if item.of else found)]
     match item.op:
         case "count":
             return len(present)
         case "sum":
-            return float(exact(list(numbers.values())))
+            return float(exact(numbers))
         case "mean":
-            return float(exact(list(numbers.values())) / len(numbers)) if numbers else None
+            return float(exact(numbers) / len(numbers)) if numbers else None
         case "min":
-            return min(numbers.values(), default=None)
+            return min(numbers, default=None)
         case "max":
-            return max(numbers.values(), default=None)
+            return max(numbers, default=None)
         case "first_time":
             return min((event.at for event in present), default=None)
         case "last_time":
             return max((event.at for event in present), default=None)
         case "first":
-            earliest = min(present, key=lambda event: (event.at, event.message), default=None)
-            return None if earliest is None else found[earliest]
+            return min(told, key=rank)[1] if told else None
         case "last":
-            latest = max(present, key=lambda event: (event.at, event.message), default=None)
-            return None if latest is None else found[latest]
+            return max(told, key=rank)[1] if told else None
+        case "distinct":
+            return len(different([value for _, value in told]))
+        case "top":
+            return most_frequent([value for _, value in told])
+        case "share":
+            wanted = item.equals if isinstance(item.equals, tuple) else (item.equals,)
+            held = [value for _, value in found if any(equal(value, it) for it in wanted)]
+            return len(held) / len(found) if found else None
+        case "days_active":
+            return len({event.at // duration("1d") for event in present})
         case "rate":
             half_life = duration(item.half_life or "")
-            weights = numbers if item.of else dict.fromkeys(chosen, 1.0)
-            shares = [weight * 2.0 ** ((event.at - at) / half_life) for event, weight in weights.items()]
+            weights = [
+                (event, weight)
+                for event, value in found
+                if (weight := number(value) if item.of else 1.0) is not None
+            ]
+            shares = [weight * 2.0 ** ((event.at - at) / half_life) for event, weight in weights]
             return math.fsum(shares) * math.log(2) / half_life * duration(item.per or "1d")
         case _:
             raise AssertionError(item.op)
@@ -206,6 +270,15 @@ def evaluate(tree: Syntax | Token, read: Callable[[str], Any], at: Moment) -> An
             return tree.data == "true"
         case "name":
             return read(str(parts[0]))
+        case "looks":
+            return looked_like(child(0), str(parts[1]), child(2))
+        case "call" if parts[0] == "exists":
+            return child(1) is not None
+        case "call" if parts[0] == "coalesce":
+            one, other = child(1), child(2)
+            return other if one is None or (other is not None and sort(one) != sort(other)) else one
+        case "call" if parts[0] == "in_segment":
+            return read(f"in_segment {child(1)}")
         case "call":
             return computed(at, "-", child(1))
         case _:
@@ -215,6 +288,14 @@ def evaluate(tree: Syntax | Token, read: Callable[[str], Any], at: Moment) -> An
 def sort(value: object) -> str:
     """Return which kind of value it is."""
     return "boolean" if isinstance(value, bool) else "text" if isinstance(value, str) else "number"
+
+
+def looked_like(text: Any, look: str, part: str) -> bool | None:
+    """Look into a text; unknown if it is none."""
+    if not isinstance(text, str):
+        return None
+    found = {"contains": part in text, "starts_with": text.startswith(part)}
+    return found[look] if look in found else re.search(part, text) is not None
 
 
 def compared(one: Any, sign: str, other: Any) -> bool | None:

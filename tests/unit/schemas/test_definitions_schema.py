@@ -10,7 +10,7 @@ from jsonschema import Draft7Validator
 from ruamel.yaml import YAML
 
 from segstream.core.definitions import read_definitions
-from segstream.core.definitions.build import _RESERVED
+from segstream.core.expressions.hints import FUNCTIONS, WORDS
 from segstream.core.features.registry import REGISTRY
 from segstream.errors import DefinitionError
 from segstream_schemas.definitions import OPTIONS, RESERVED
@@ -23,7 +23,7 @@ GOOD = """
 version: 1
 features:
   orders: {op: count, event: [Order Completed, Order Refunded], window: 30d, resolution: 1h, expose: true}
-  last: {op: last_time, type: page, name: Pricing, topic: events}
+  last: {op: last_time, type: page, name: Pricing, topic: events, where: "properties.n > 3"}
   rate: {op: rate, half_life: 7d, of: properties.n, per: 1h}
 traits: {country: text}
 segments:
@@ -103,7 +103,7 @@ def test_a_mistake_is_marked(editor: Draft7Validator, mistake: str) -> None:
 
 def test_every_op_says_what_it_needs_and_takes(editor: Draft7Validator) -> None:
     """For each op and option, editor and worker agree whether they go together."""
-    examples = {"of": "properties.n", "window": "30d", "half_life": "7d", "per": "1d"}
+    examples = {"of": "properties.n", "window": "30d", "half_life": "7d", "per": "1d", "equals": "x"}
     for op, (needs, _) in OPTIONS.items():
         needed = {option: examples[option] for option in needs}
         for option in (None, *examples):
@@ -120,7 +120,7 @@ def test_the_tables_are_those_of_the_worker() -> None:
     assert {
         op: (it.needs, tuple(name for name in it.takes if name != "kind")) for op, it in REGISTRY.items()
     } == dict(OPTIONS)
-    assert frozenset(RESERVED) == _RESERVED
+    assert frozenset(RESERVED) == {*WORDS, *FUNCTIONS, "traits"}
 
 
 def test_an_editor_has_something_to_complete_and_to_tell(editor: Draft7Validator) -> None:

@@ -8,6 +8,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from segstream.adapters.kafka.consumer import starting_offset
 from segstream.adapters.kafka.errors import kafka_errors
+from segstream.core.origin import Origin
 from segstream.errors import PositionError
 
 if TYPE_CHECKING:
@@ -53,6 +54,8 @@ async def find_positions(
     begun = {there.topic: offset - 1 for there, offset in offsets.items() if there.topic not in applied}
     if begun:
         partition.meta.offsets |= begun
+        first = {topic: offset + 1 for topic, offset in begun.items()}
+        partition.meta.origin = Origin.load(partition.meta.origin).begin(first).dump()
         await partition.commit(partition.draft())
     return offsets
 

@@ -25,6 +25,28 @@ Files = Annotated[
     ),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
+At = Annotated[
+    str | None,
+    typer.Option(
+        metavar="TIME",
+        help="From when it counts, as in 2026-01-31T12:00Z; by default 5 s from now, at once in replays.",
+    ),
+]
+Note = Annotated[str, typer.Option(metavar="TEXT", help="Why.")]
+Author = Annotated[str | None, typer.Option(metavar="NAME", help="Who; by default this machine's user.")]
+Sample = Annotated[
+    int, typer.Option(min=0, max=1000, help="How many users to show of those who enter or leave a segment.")
+]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask; needed where there is no terminal.")]
+Look = Annotated[
+    bool, typer.Option("--plan/--no-plan", help="Whether to look at all users first, and show what changes.")
+]
+Wait = Annotated[
+    bool, typer.Option("--wait/--no-wait", help="Whether to wait until all users are brought up to date.")
+]
+Timeout = Annotated[
+    str, typer.Option(metavar="DURATION", help="How long to wait at most; it goes on all the same.")
+]
 
 
 class Broker(StrEnum):

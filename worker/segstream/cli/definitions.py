@@ -1,4 +1,4 @@
-"""``segstream validate`` and ``segstream apply``: the definitions, before and after they count."""
+"""``segstream validate``, ``plan`` and ``apply``: the definitions, before and after they count."""
 
 from __future__ import annotations
 
@@ -7,10 +7,49 @@ from typing import Annotated
 
 import typer
 
-from segstream.cli.arguments import File, Files, Json, moment
+from segstream.cli.arguments import (
+    At,
+    Author,
+    File,
+    Files,
+    Json,
+    Look,
+    Note,
+    Sample,
+    Timeout,
+    Wait,
+    Yes,
+    duration,
+    moment,
+    read,
+)
 
 
-def validate(files: Files, *, json: Json = False) -> None:
+def _print_schema(asked: bool) -> None:  # noqa: FBT001 (typer calls it so)
+    if not asked:
+        return
+    from segstream_schemas.definitions import DefinitionsDocument
+    from segstream_schemas.json_schema import json_schema
+
+    schema = {"$id": "urn:segstream:definitions:1", **json_schema(DefinitionsDocument, mode="in")}
+    typer.echo(json_module.dumps(schema, indent=2))
+    raise typer.Exit
+
+
+def validate(
+    files: Files,
+    *,
+    json: Json = False,
+    schema: Annotated[  # noqa: ARG001 (its callback does what it is for)
+        bool,
+        typer.Option(
+            "--schema",
+            is_eager=True,
+            callback=_print_schema,
+            help="Print the JSON Schema of definitions, for editors, and stop.",
+        ),
+    ] = False,
+) -> None:
     """Check definitions without a server: show what was understood, or every mistake with its place."""
     from segstream.cli.understood import check, document, summary, with_excerpt
 
@@ -31,40 +70,49 @@ def validate(files: Files, *, json: Json = False) -> None:
         raise typer.Exit(1)
 
 
-def apply(
+def plan(
     file: File,
     *,
-    at: Annotated[
-        str | None,
-        typer.Option(
-            metavar="TIME",
-            help="From when it counts, as in 2026-01-31T12:00Z; by default 5 s from now, at once in replays.",
-        ),
-    ] = None,
-    note: Annotated[str, typer.Option(metavar="TEXT", help="Why.")] = "",
-    author: Annotated[
-        str | None, typer.Option(metavar="NAME", help="Who; by default this machine's user.")
-    ] = None,
+    at: At = None,
+    sample: Sample = 3,
     json: Json = False,
 ) -> None:
-    """Publish definitions as the next version, unless they mean the same as the latest."""
-    import asyncio
-
-    from segstream.cli.publication import publish
-    from segstream.core.time import format_time
+    """Show what publishing definitions would change, from the present state; nothing is changed."""
+    from segstream.cli.publication import Proposal, look, show
     from segstream.settings import load_settings
 
     given = moment(at, "--at") if at is not None else None
-    version, changed = asyncio.run(publish(load_settings(), file, given, author, note))
+    found = look(load_settings(), read(file), str(file), Proposal(at=given, samples=sample))
     if json:
-        document = {
-            "version": version.version,
-            "changed": changed,
-            "effective_at": format_time(version.effective_at) if version.effective_at else None,
-        }
-        typer.echo(json_module.dumps(document | {"content_hash": version.content_hash}))
-    elif changed:
-        when = "at once" if version.effective_at == 0 else f"from {format_time(version.effective_at)}"
-        typer.echo(f"version {version.version}, in force {when}")
+        typer.echo(json_module.dumps(found.document(), indent=2, ensure_ascii=False))
     else:
-        typer.echo(f"version {version.version} already: nothing differs in meaning, nothing was published")
+        show(found)
+
+
+def apply(
+    file: File,
+    *,
+    at: At = None,
+    note: Note = "",
+    author: Author = None,
+    yes: Yes = False,
+    look: Look = True,
+    sample: Sample = 3,
+    wait: Wait = False,
+    timeout: Timeout = "10m",
+    json: Json = False,
+) -> None:
+    """Publish definitions as the next version, after showing what changes, unless they mean the same as the latest."""
+    from segstream.cli.publication import Proposal, propose
+    from segstream.settings import load_settings
+
+    proposal = Proposal(
+        at=moment(at, "--at") if at is not None else None,
+        author=author,
+        note=note,
+        yes=yes,
+        samples=sample if look else None,
+        wait=duration(timeout, "--timeout") / 1000 if wait else 0.0,
+        json=json,
+    )
+    propose(load_settings(), read(file), str(file), proposal)

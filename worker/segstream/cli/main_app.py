@@ -14,8 +14,9 @@ from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
 from segstream.cli.changes import changes
-from segstream.cli.definitions import apply, validate
+from segstream.cli.definitions import apply, plan, validate
 from segstream.cli.demo import demo
+from segstream.cli.explain import explain
 from segstream.cli.local import local
 from segstream.cli.rebuild import rebuild
 from segstream.cli.reset import reset
@@ -23,7 +24,9 @@ from segstream.cli.segments import segments
 from segstream.cli.settings import settings
 from segstream.cli.topics import topics
 from segstream.cli.user import user
+from segstream.cli.verify import verify
 from segstream.cli.version import version
+from segstream.cli.versions import diff, history, rollback
 from segstream.cli.worker import worker
 from segstream.errors import DefinitionError, SegstreamError, UsageError
 
@@ -83,15 +86,21 @@ def _add(function: Callable[..., None], example: str) -> None:
 
 _add(worker, "SEGSTREAM_KAFKA=one:9092 SEGSTREAM_DEFINITIONS=shop.yaml segstream worker")
 _add(validate, "segstream validate shop.yaml")
+_add(plan, "segstream plan shop.yaml --sample 5")
 _add(apply, "segstream apply shop.yaml --note 'at_risk after 45 days'")
+_add(history, "segstream history --json")
+_add(diff, "segstream diff active shop.yaml")
+_add(rollback, "segstream rollback 3 --note 'too many in at_risk'")
 _add(demo, "segstream demo --definitions my.yaml")
 _add(local, "segstream local --kafka apache")
 _add(topics, "segstream topics --check")
 _add(user, "segstream user 00042")
+_add(explain, "segstream explain 00042 at_risk")
 _add(segments, "segstream segments --since 24h")
 _add(changes, "segstream changes --follow --segment at_risk")
 _add(rebuild, "segstream rebuild --timeout 1h")
 _add(reset, "segstream reset --partition 3 --to earliest")
+_add(verify, "segstream verify --partition 3")
 _add(settings, "segstream settings --json")
 _add(version, "segstream version --json")
 

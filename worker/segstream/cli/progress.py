@@ -38,3 +38,25 @@ def reading(doing: str = "reading changes") -> Iterator[Callable[[int, int], Non
     task = bar.add_task("", total=None)
     with bar:
         yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+@contextmanager
+def counting(doing: str) -> Iterator[Callable[[str], None]]:
+    """Show how far something is whose end is not known while the block runs.
+
+    Parameters
+    ----------
+    doing : str
+        What is going on.
+
+    Yields
+    ------
+    callable
+        ``tell(how_far)``.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield lambda _: None
+        return
+    with console.status(doing) as status:
+        yield lambda how_far: status.update(f"{doing}: {how_far}")

@@ -39,7 +39,11 @@ def summary(file: Path, definitions: Definitions) -> str:
     for segment in definitions.segments:
         leave = f"; leaves when {segment.leave_when.source}" if segment.leave_when is not None else ""
         dwell = f"; stays {format_duration(segment.min_dwell)} at least" if segment.min_dwell else ""
-        segments.append(f"{segment.name}: {segment.when.source}{leave}{dwell}")
+        confirm = (
+            f"; enters after {format_duration(segment.confirm_for)} of that" if segment.confirm_for else ""
+        )
+        cool = f"; not again for {format_duration(segment.cooldown)}" if segment.cooldown else ""
+        segments.append(f"{segment.name}: {segment.when.source}{confirm}{leave}{dwell}{cool}")
     lines += _section("segments", segments)
     lines += _section(
         "groups", [f"{group.name}: first of {', '.join(group.segments)}" for group in definitions.groups]

@@ -11,6 +11,8 @@ from segstream.cli.arguments import Json, user_id
 from segstream.errors import SegstreamError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from segstream.dossier import Dossier
 
 
@@ -70,12 +72,24 @@ def _show(found: Dossier, now: int | None) -> None:
         else set()
     )
     values = [
-        (f"  {name}", "unknown" if value is None else _written(value), "exposed" if name in exposed else "")
+        (
+            f"  {name}",
+            "unknown" if value is None else _written(value),
+            ", ".join(_notes(name, exposed, state["features_since"])),
+        )
         for name, value in state["features"].items()
     ]
     print_table(("  feature", "value", ""), values)
     typer.echo("\nstate")
     print_table(("", ""), _facts(told))
+
+
+def _notes(name: str, exposed: set[str], since: dict[str, Any]) -> Iterator[str]:
+    if name in exposed:
+        yield "exposed"
+    if name in since:
+        when = since[name]["effective_at"]
+        yield f"since version {since[name]['version']}{f', {when}' if when else ''}"
 
 
 def _facts(told: dict[str, Any]) -> list[tuple[str, str]]:

@@ -6,23 +6,45 @@ last decision was at this very moment; then it is that one.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, TypeAlias
 
 from segstream.core.time import NEVER, format_duration, format_time
 from segstream.core.types import ValueKind
 from segstream_schemas.changes import change_id
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Iterable, Mapping, Sequence
 
     from segstream.core.definitions import Segment
-    from segstream.core.expressions import Input, Number
+    from segstream.core.expressions import Condition, Input, Number
     from segstream.core.types import State, Value
     from segstream.core.user import User
 
     Document = dict[str, Any]
 
 CHANGE_SCHEMA: Final = 1
+
+
+class Former(NamedTuple):
+    """What was so before, where other definitions decided: only they can tell.
+
+    Parameters
+    ----------
+    segments : mapping of str to Segment
+        Theirs, by name.
+    inputs : mapping of str to Input or Number
+        What their conditions read, and their features, by text.
+    states : sequence of State
+        Feature states as they kept them.
+    """
+
+    segments: Mapping[str, Segment]
+    inputs: Mapping[str, Input | Number]
+    states: Sequence[State]
+
+
+Before: TypeAlias = "Sequence[State] | Former | None"
+"""What was so before a cause: feature states, under other definitions a `Former`, None where it cannot be told."""
 
 
 def shown(value: Value, kind: ValueKind) -> Value:
@@ -43,7 +65,7 @@ def shown(value: Value, kind: ValueKind) -> Value:
 
 def inputs_of(
     inputs: Iterable[Input | Number],
-    before: Sequence[State] | None,
+    before: Before,
     after: Sequence[State],
     moments: tuple[int, int],
 ) -> dict[str, dict[str, Value]]:
@@ -53,39 +75,55 @@ def inputs_of(
     ----------
     inputs : iterable of Input or Number
         What a condition or a model reads.
-    before, after : sequence of State
-        Feature states without and with the cause; ``before`` is None when they cannot be compared.
+    before : sequence of State, Former or None
+        Feature states without the cause. Under other definitions, an input of the same text is what it was there.
+    after : sequence of State
+        Those with it.
     moments : (int, int)
         The moment before and that of the decision, in ms.
     """
     earlier, at = moments
     return {
         item.text: {
-            "before": None if before is None else shown(item.read(before, earlier), item.kind),
+            "before": _earlier(item, before, earlier),
             "after": shown(item.read(after, at), item.kind),
         }
         for item in inputs
     }
 
 
+def _earlier(item: Input | Number, before: Before, at: int) -> Value:
+    if not isinstance(before, Former):
+        return None if before is None else shown(item.read(before, at), item.kind)
+    former = before.inputs.get(item.text)
+    return None if former is None else shown(former.read(before.states, at), former.kind)
+
+
 def reasons_for(
     segments: Iterable[Segment],
-    before: Sequence[State] | None,
+    before: Before,
     after: Sequence[State],
     moments: tuple[int, int],
 ) -> list[Document]:
     """Return the conditions of ``segments`` that flipped, with their inputs before and after.
 
-    Where ``before`` is None (other definitions decided the last time) every condition is told.
+    Under other definitions than ``before``, and where that is None, every condition is told. Before is then the truth
+    of what stood in the same place of the same segment.
     """
     earlier, at = moments
+    other = before is None or isinstance(before, Former)
     found: list[Document] = []
     for segment in segments:
-        for condition in (segment.when, segment.leave_when):
+        conditions = segment.when, segment.leave_when
+        for condition, former in zip(conditions, _formerly(segment, before), strict=True):
             if condition is not None:
-                was = None if before is None else condition.truth(before, earlier)
+                was: bool | None = None
+                if isinstance(before, Former):
+                    was = None if former is None else former.truth(before.states, earlier)
+                elif before is not None:
+                    was = condition.truth(before, earlier)
                 now = condition.truth(after, at)
-                if before is None or was is not now:
+                if other or was is not now:
                     inputs = inputs_of(condition.inputs, before, after, moments)
                     found.append(
                         {"condition": condition.source, "before": was, "after": now, "inputs": inputs}
@@ -93,9 +131,32 @@ def reasons_for(
     return found
 
 
-def dwell_over(segment: Segment) -> Document:
-    """Return the reason of a change that ``min_dwell`` had held back."""
-    text = f"min_dwell {format_duration(segment.min_dwell)} of {segment.name} is over"
+def _formerly(segment: Segment, before: Before) -> tuple[Condition | None, Condition | None]:
+    """Return what former definitions have in place of a segment's conditions."""
+    if not isinstance(before, Former):
+        return None, None
+    former = before.segments.get(segment.name) or before.segments.get(segment.renamed_from or "")
+    return (None, None) if former is None else (former.when, former.leave_when)
+
+
+def over(what: str, length: int, segment: str) -> Document:
+    """Return the reason of a change that anti-flap had held back.
+
+    Parameters
+    ----------
+    what : str
+        ``min_dwell``, ``cooldown`` or ``confirm_for``.
+    length : int
+        How long it is, in ms.
+    segment : str
+        Whose it is.
+
+    Examples
+    --------
+    >>> over("min_dwell", 86_400_000, "at_risk")["condition"]
+    'min_dwell 1d of at_risk is over'
+    """
+    text = f"{what} {format_duration(length)} of {segment} is over"
     return {"condition": text, "before": False, "after": True, "inputs": {}}
 
 

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from segstream.core.changes import change_document, dwell_over, inputs_of, reasons_for
-from segstream.core.segments import Choice
+from segstream.core.antiflap import cool_down, ended, resist, standings, step, weigh, yield_to
+from segstream.core.changes import Former, change_document, inputs_of, reasons_for
+from segstream.core.definitions.references import asks, in_order
+from segstream.core.expressions import Input, Number
+from segstream.core.filtered import Filtered
+from segstream.core.segments import Choice, Clocks
 from segstream.core.time import NEVER
 from segstream.core.types import Motion
 from segstream_schemas.times import LATEST
@@ -13,9 +17,11 @@ from segstream_schemas.times import LATEST
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
+    from segstream.core.antiflap import Standing, Suppressed
     from segstream.core.basis import Basis
+    from segstream.core.changes import Before
     from segstream.core.clusters import Snapshot
-    from segstream.core.definitions import Definitions, Discovered, Feature
+    from segstream.core.definitions import Definitions, Discovered, Feature, Segment
     from segstream.core.types import State, Value
     from segstream.core.user import User
 
@@ -37,11 +43,14 @@ class Route(NamedTuple):
         window, if it is one.
     exposed : bool
         Whether any of these features is exposed.
+    filtered : callable or None
+        Where features have filters: ``filtered(document)`` is the route of that event, to be taken in place of this.
     """
 
     readers: tuple[Read, ...]
     steps: tuple[tuple[int, int | None, Add, Compact | None], ...]
     exposed: bool
+    filtered: Callable[[Document], Route] | None = None
 
 
 class Decider:
@@ -58,9 +67,14 @@ class Decider:
     """
 
     __slots__ = (
+        "_assigns_first",
         "_choices",
+        "_memberships",
         "_models",
+        "_renamed",
         "_routes",
+        "_segments",
+        "_told",
         "basis",
         "definitions",
         "discovered",
@@ -80,16 +94,25 @@ class Decider:
             if _is_window(feature)
         )
         self._routes: dict[int, Route] = {}
-        segments = {segment.name: segment for segment in definitions.segments}
+        self._told: tuple[dict[str, Segment], dict[str, Input | Number]] | None = None
+        segments = self._segments = {segment.name: segment for segment in definitions.segments}
         grouped = {name: group for group in definitions.groups for name in group.segments}
+        self._memberships = {
+            name: len(definitions.features) + place for place, name in enumerate(definitions.memberships)
+        }
+        # What a model finds is decided before the rules that ask for it, and else after them.
+        self._assigns_first = any("." in name for name in self._memberships)
+        asked_for = {segment.name: _asked_by(segment) for segment in definitions.segments}
         choices: dict[str, Choice] = {}
         for segment in definitions.segments:
             group = grouped.get(segment.name)
-            if group is None:
-                choices[segment.name] = Choice([segment], None)
-            elif group.name not in choices:
-                choices[group.name] = Choice([segments[name] for name in group.segments], group.name)
-        self._choices = tuple(choices.values())
+            names = (segment.name,) if group is None else group.segments
+            if names[0] not in choices:
+                asking = any(asked_for[name] for name in names)
+                choices[names[0]] = Choice([segments[name] for name in names], segment.group, asking=asking)
+        found = list(choices.values())
+        self._choices = tuple(found[place] for place in in_order([each.names for each in found], asked_for))
+        self._renamed = {item.renamed_from: item.name for item in definitions.segments if item.renamed_from}
         self._models: set[str] = set()
         self.discovered: list[tuple[Discovered, Snapshot]] = []
         for model in definitions.discovered:
@@ -104,60 +127,122 @@ class Decider:
         key = id(features)  # the definitions keep one tuple for each way an event can go
         found = self._routes.get(key)
         if found is None:
-            readers = {feature.path: feature.read for feature in features if feature.path is not None}
-            places = {path: place for place, path in enumerate(readers)}
-            steps = tuple(
-                (
-                    feature.index,
-                    None if feature.path is None else places[feature.path],
-                    feature.accumulator.add,
-                    feature.accumulator.compact if _is_window(feature) else None,
-                )
-                for feature in features
-            )
-            exposed = any(feature.expose for feature in features)
-            found = self._routes[key] = Route(tuple(readers.values()), steps, exposed)
+            found = _laid_out(features)
+            if any(feature.where for feature in features):
+                found = found._replace(filtered=Filtered(features, _laid_out))
+            self._routes[key] = found
         return found
 
-    def decide(
-        self, user: User, before: Sequence[State] | None, at: int, cause: Document, changes: list[Document]
+    def former(self, states: Sequence[State]) -> Former:
+        """Return what is so under these definitions, for those that follow them.
+
+        Parameters
+        ----------
+        states : sequence of State
+            A user's feature states, as these definitions keep them.
+        """
+        if self._told is None:
+            definitions, inputs = self.definitions, dict[str, Input | Number]()
+            for feature in definitions.features:
+                inputs[feature.name] = _input(feature)
+            for segment in definitions.segments:
+                for condition in (segment.when, segment.leave_when):
+                    inputs.update({item.text: item for item in condition.inputs} if condition else {})
+            for model in definitions.discovered:
+                inputs.update({item.text: item for item in model.inputs})
+            self._told = {segment.name: segment for segment in definitions.segments}, inputs
+        return Former(*self._told, states)
+
+    @property
+    def asks_models(self) -> bool:
+        """Whether any condition asks for a discovered segment."""
+        return self._assigns_first
+
+    def states_of(self, user: User) -> tuple[State, ...]:
+        """Return what conditions read: the features' states, and for each segment asked for whether it is held."""
+        if not self._memberships:
+            return user.features
+        return (*user.features, *self._flags(user))
+
+    def _flags(self, user: User) -> list[bool]:
+        held = {*user.held, *(f"{model}.{cluster}" for model, (cluster, _) in user.assigned.items())}
+        return [name in held for name in self._memberships]
+
+    def standings(self, user: User, at: int) -> list[Standing]:
+        """Return how a user stands in each rule segment at a moment (ms), and what anti-flap holds back."""
+        states = self.states_of(user)
+        return [found for choice in self._choices for found in standings(user, choice, states, at)]
+
+    def decide(  # noqa: C901, PLR0912 (on the way of every event, where a call for each segment shows)
+        self,
+        user: User,
+        before: Before,
+        at: int,
+        cause: Document,
+        changes: list[Document],
+        suppressed: Suppressed,
     ) -> None:
         """Bring the user's memberships up to date at a moment.
 
-        Sets ``held``, ``assigned``, ``due``, ``decided_at`` and ``sequence`` of ``user``.
+        Sets ``held``, ``assigned``, ``due``, ``decided_at``, ``sequence`` and what anti-flap keeps of ``user``.
 
         Parameters
         ----------
         user : User
             Its ``features`` are those after the cause.
-        before : sequence of State or None
-            Feature states before the cause, for the reasons; None under another definition.
+        before : sequence of State, Former or None
+            Feature states before the cause, for the reasons; ``former`` of the decider before under other definitions.
         at : int
             The effective moment in ms, not before the user's last decision.
         cause : dict
             What led to the decision, as the contract's ``cause``.
         changes : list
             Gets a document for each transition.
+        suppressed : list
+            Gets (segment, reason) for each flip that anti-flap has kept from being told; see
+            `segstream.core.antiflap`.
         """
-        states, held, due = user.features, user.held, NEVER
+        states: Sequence[State] = user.features
+        if self._memberships:
+            if before is not None and not isinstance(before, Former):
+                before = (*before, *self._flags(user))
+            if self._assigns_first:
+                self.assign(user, before, at, cause, changes)
+            states = self.states_of(user)
+        held, due = user.held, NEVER
         for choice in self._choices:
             current = choice.held(held)
             since, ends = (at, NEVER) if current is None else held[current]
-            target, until = choice.judge(current, states, at)
+            if choice.damped:
+                target, until, tracked = weigh(user, choice, current, states, at, suppressed)
+            else:
+                target, until = choice.judge(current, states, at)
+                tracked = NEVER
             kept_until = 0 if current is None else since + choice.by_name[current].min_dwell
-            if target != current and at < kept_until:
+            if current is not None and target != current and at < kept_until:
+                resist(user, current)
                 target, until = current, kept_until
+            elif current is not None and current in user.resisted:
+                yield_to(user, current, target, suppressed)
             if target != current:
-                until = self._move(user, choice, (current, target), (before, at), cause, changes)
+                step = current, target, kept_until
+                until, tracked = self._move(user, choice, step, (before, states, at), cause, changes)
+                states = self.states_of(user)
             elif target is not None:
                 if until < kept_until:
                     until = kept_until
-                expires = NEVER if until >= NEVER else choice.ends(target, kept_until, states, until)
+                expires = NEVER
+                if until < NEVER:
+                    expires = self._expires(user, choice, target, kept_until, states, (until, tracked))
                 if expires != ends:
                     user.held = {**user.held, target: (since, expires)}
             if until < due:
                 due = until
-        if self.discovered or user.assigned:
+            if tracked < due:
+                due = tracked
+        if user.left:
+            cool_down(user, self._segments, at)
+        if (self.discovered or user.assigned) and not self._assigns_first:
             self.assign(user, before, at, cause, changes)
         # A moment not after this one would wake the user for ever; conditions promise later ones.
         user.due = max(due, at + 1) if due <= LATEST else NEVER
@@ -167,44 +252,66 @@ class Decider:
         self,
         user: User,
         choice: Choice,
-        step: tuple[str | None, str | None],
-        moment: tuple[Sequence[State] | None, int],
+        move: tuple[str | None, str | None, int],
+        moment: tuple[Before, Sequence[State], int],
         cause: Document,
         changes: list[Document],
-    ) -> int:
+    ) -> tuple[int, int]:
         """Leave one segment of a group and enter another: two records with the same cause.
 
         Returns
         -------
-        int
-            A moment up to which the new one certainly stays.
+        (int, int)
+            Moments up to which the new one, and what is being confirmed, certainly stay.
         """
-        current, target = step
-        before, at = moment
-        states = user.features
-        segments, moments = [choice.by_name[name] for name in step if name is not None], _moments(user, at)
-        reasons = reasons_for(segments, before, states, moments)
-        if not reasons and current is not None and choice.by_name[current].min_dwell:
-            reasons = [dwell_over(choice.by_name[current])]
-        elif not reasons:
+        current, target, kept_until = move
+        before, states, at = moment
+        segments = [choice.by_name[name] for name in (current, target) if name is not None]
+        moments = _moments(user, at)
+        reasons = reasons_for(segments, before, states, moments) or ended(
+            user, choice, current, target, kept_until, at
+        )
+        if not reasons:
             # What a newcomer enters may have been true of anybody: then there is no flip, but still a why.
             reasons = reasons_for(segments, None, states, moments)
         if current is not None:
             user.held = {name: stay for name, stay in user.held.items() if name != current}
             self._tell(user, "exited", current, choice.group, None, (at, NEVER), cause, reasons, changes)
-        _, until = choice.judge(target, states, at)
+        if choice.damped:
+            step(user, choice, current, target, at)
+            _, until, tracked = weigh(user, choice, target, states, at, [])
+        else:
+            (_, until), tracked = choice.judge(target, states, at), NEVER
         if target is not None:
             kept_until = at + choice.by_name[target].min_dwell
             until = max(until, kept_until)
-            expires = choice.ends(target, kept_until, states, until)
+            expires = self._expires(user, choice, target, kept_until, states, (until, tracked))
             user.held = {**user.held, target: (at, expires)}
             self._tell(user, "entered", target, choice.group, current, (at, expires), cause, reasons, changes)
-        return until
+        return until, tracked
+
+    @staticmethod
+    def _expires(
+        user: User,
+        choice: Choice,
+        target: str,
+        kept_until: int,
+        states: Sequence[State],
+        moments: tuple[int, int],
+    ) -> int:
+        """Return when a segment will be left if no event comes, ``NEVER`` where that is not known."""
+        until, tracked = moments
+        if until >= NEVER or choice.asking:
+            return NEVER
+        if not choice.damped:
+            return choice.ends(target, kept_until, states, until)
+        clocks = Clocks(user.confirming, user.left)
+        return choice.damped_ends(target, kept_until, clocks, states, min(until, tracked))
 
     def assign(
         self,
         user: User,
-        before: Sequence[State] | None,
+        before: Before,
         at: int,
         told: Document | None,
         changes: list[Document],
@@ -259,15 +366,31 @@ class Decider:
 
     def _drop_held(self, user: User, segment: str, at: int, cause: Document, changes: list[Document]) -> None:
         """Leave a rule segment that the definitions do not have any more, or have in another group."""
+        if segment in self._segments and self._segments[segment].cooldown:
+            user.left = {**user.left, segment: at}
         user.held = {name: stay for name, stay in user.held.items() if name != segment}
         self._tell(user, "exited", segment, None, None, (at, NEVER), cause, [], changes)
+
+    def _rename(self, user: User, former: str, at: int, cause: Document, changes: list[Document]) -> None:
+        """Hold a segment under its new name, since when it was entered under the old one."""
+        new = self._renamed[former]
+        group = next(choice.group for choice in self._choices if new in choice.names)
+        user.held = {new if name == former else name: stay for name, stay in user.held.items()}
+        # When it ends is for the decision to say that follows.
+        self._tell(user, "renamed", new, group, former, (at, NEVER), cause, [], changes)
 
     def restate(self, user: User, at: int, cause: Document, changes: list[Document]) -> None:
         """Tell the whole answer again, in one record without a segment."""
         self._tell(user, "restated", None, None, None, (at, NEVER), cause, [], changes)
 
     def settle(self, user: User, at: int, cause: Document, changes: list[Document]) -> None:
-        """Leave the rule segments that these definitions do not have, before the first decision under them."""
+        """Rename and leave the rule segments that these definitions do not have, before the first decision under them.
+
+        Whoever holds a segment already under its new name leaves it under the old one.
+        """
+        for former in [name for name in user.held if name in self._renamed]:
+            if self._renamed[former] not in user.held:
+                self._rename(user, former, at, cause, changes)
         kept: set[str | None] = set()
         choice_of = {name: choice for choice in self._choices for name in choice.names}
         for segment in list(user.held):
@@ -307,6 +430,32 @@ class Decider:
                 model_version=self.basis.models,
             )
         )
+
+
+def _input(feature: Feature) -> Input:
+    index, accumulator = feature.index, feature.accumulator
+    return Input(feature.name, accumulator.kind, lambda states, at: accumulator.value(states[index], at))
+
+
+def _laid_out(features: Sequence[Feature]) -> Route:
+    readers = {feature.path: feature.read for feature in features if feature.path is not None}
+    places = {path: place for place, path in enumerate(readers)}
+    steps = tuple(
+        (
+            feature.index,
+            None if feature.path is None else places[feature.path],
+            feature.add,
+            feature.accumulator.compact if _is_window(feature) else None,
+        )
+        for feature in features
+    )
+    return Route(tuple(readers.values()), steps, any(feature.expose for feature in features))
+
+
+def _asked_by(segment: Segment) -> list[str]:
+    """Return the segments that a segment's conditions ask for."""
+    conditions = [segment.when, *([] if segment.leave_when is None else [segment.leave_when])]
+    return [ask.segment for condition in conditions for ask in asks(condition.source)]
 
 
 def _is_window(feature: Feature) -> bool:

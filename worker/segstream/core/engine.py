@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from segstream.core.antiflap import carry
 from segstream.core.time import format_time
 from segstream.core.user import User, digest
 
@@ -99,6 +100,8 @@ class Outcome:
         Users seen for the first time.
     samples : list of (str, list)
         Feature vectors for the trainer, with the model's name.
+    suppressed : list of (str, str)
+        Segment and reason of each flip that anti-flap has kept from being told.
     events, repeats, wake_ups, idle_wake_ups : int
         Events applied, repeats of a message dropped, timers fired, and those of them that changed nothing.
     """
@@ -110,6 +113,7 @@ class Outcome:
         "idle_wake_ups",
         "repeats",
         "samples",
+        "suppressed",
         "wake_ups",
     )
 
@@ -117,6 +121,7 @@ class Outcome:
         self.changes: list[Document] = []
         self.arrivals: list[str] = []
         self.samples: list[tuple[str, list[float | None]]] = []
+        self.suppressed: list[tuple[str, str]] = []
         self.events = self.repeats = self.wake_ups = self.idle_wake_ups = 0
 
 
@@ -153,6 +158,8 @@ class Engine:
     def bring(self, event: Event, topic: str) -> Brought:
         """Take out of an event what it brings to the features."""
         route, document = self.current.route(event.type, event.name, topic), event.document
+        if route.filtered is not None:
+            route = route.filtered(document)
         values = [read(document) for read in route.readers]
         # A named tuple's own constructor takes twice the time, and this is on the way of every event.
         return tuple.__new__(Brought, (event.user, event.at, event.message_id, route, values))
@@ -200,7 +207,7 @@ class Engine:
             "partition": record.partition,
             "offset": record.offset,
         }
-        decider.decide(user, before, at, cause, outcome.changes)
+        decider.decide(user, before, at, cause, outcome.changes, outcome.suppressed)
         touched.note(at, decider, exposed=route.exposed)
         outcome.events += 1
         self._sample(user, at, outcome)
@@ -221,15 +228,21 @@ class Engine:
                 for index, compact in decider.windows:
                     states[index] = compact(states[index], due)
                 user.features = tuple(states)
-            decider.decide(user, features, due, {"type": "timer", "due": format_time(due)}, outcome.changes)
+            confirming, left, resisted = user.confirming, user.left, user.resisted
+            suppressed = len(outcome.suppressed)
+            cause = {"type": "timer", "due": format_time(due)}
+            decider.decide(user, features, due, cause, outcome.changes, outcome.suppressed)
             touched.note(due, decider)
             outcome.wake_ups += 1
             told_now = outcome.changes[told:]
-            if not any(change["kind"] == "rule" for change in told_now):
+            turned = user.confirming is not confirming
+            if not turned and not any(change["kind"] == "rule" for change in told_now):
                 # How often the answer is looked at in vain is no result: a late event may still be decided earlier.
                 # Nor may what a model makes of it, which differs from run to run, move what rules say.
                 user.features, user.decided_at = features, decided_at
-            if not told_now:
+                user.left, user.resisted = left, resisted
+                del outcome.suppressed[suppressed:]
+            if not told_now and not turned:
                 outcome.idle_wake_ups += 1
             # Without these no sample would show a user long after its last event.
             self._sample(user, due, outcome)
@@ -247,11 +260,15 @@ class Engine:
                 user.incarnation, user.sequence = decider.basis.incarnation, 0
                 decider.restate(user, at, {"type": "recovery"}, outcome.changes)
             if decider.basis.definitions != former.basis.definitions:
-                before = former.former(user.features)
+                before = former.former(former.states_of(user))
                 user.features = _carried(user.features, former.definitions, decider.definitions)
                 cause: Document = {"type": "definition", "version": decider.basis.definitions}
                 decider.settle(user, at, cause, outcome.changes)
-                decider.decide(user, before, at, cause, outcome.changes)
+                carry(user, former.definitions, decider.definitions, at)
+                decider.decide(user, before, at, cause, outcome.changes, outcome.suppressed)
+            elif decider.basis.models != former.basis.models and decider.asks_models:
+                cause = {"type": "model", "version": _new_model(former, decider)}
+                decider.decide(user, user.features, at, cause, outcome.changes, outcome.suppressed)
             elif decider.basis.models != former.basis.models:
                 # Rules are left alone: when a snapshot comes is chance, and must not show in what they decide.
                 decider.assign(user, user.features, at, None, outcome.changes)
@@ -274,6 +291,12 @@ def _carried(states: Sequence[State], old: Definitions, new: Definitions) -> tup
         kept[feature.fingerprint] if feature.fingerprint in kept else feature.accumulator.zero()
         for feature in new.features
     )
+
+
+def _new_model(former: Decider, present: Decider) -> int:
+    """Return the version of the first model that has another one now."""
+    before = former.basis.models
+    return next((number for name, number in present.basis.models.items() if before.get(name) != number), 0)
 
 
 def _exposed(decider: Decider) -> list[tuple[str, str]]:

@@ -8,10 +8,13 @@ from typing import Any, TypeAlias
 Value: TypeAlias = int | float | str | bool | None
 """What a feature or a trait is at a moment; ``None`` means unknown."""
 
+Scalar: TypeAlias = int | float | str | bool
+"""What an event can hold at a path."""
+
 State: TypeAlias = Any
 """What an accumulator keeps for one user: opaque to all but the accumulator that made it.
 
-Plain msgpack values (numbers, text, ``None``, tuples, dicts keyed by integers), never changed after they were
+Plain msgpack values (numbers, text, bytes, ``None``, tuples, dicts keyed by integers), never changed after they were
 made, so that the state before an event can be kept by reference.
 """
 

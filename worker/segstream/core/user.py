@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 SCHEMA: Final = 1
 
+DAMPED_SCHEMA: Final = 2
+"""Of a state in which anti-flap has something to remember; all others are written as ever."""
+
 RECENT_IDS: Final = 32
 """How many message ids of a user are remembered: a repeat within the user's last 32 events is dropped."""
 
@@ -56,6 +59,13 @@ class User:
         Discovered segments held: the cluster per model, and since when.
     recent : bytes
         Digests of the last message ids, oldest first, each of 8 bytes.
+    confirming : dict of str to int
+        Segments not held that have a ``confirm_for``: since when their condition has been true without a break.
+    left : dict of str to int
+        Segments that are cooling down: when they were left.
+    resisted : tuple of str
+        Segments held that would have been left at the last decision but for their ``min_dwell``, and segments not
+        held and without a ``confirm_for`` that would have been entered but for their ``cooldown``.
 
     Examples
     --------
@@ -66,7 +76,8 @@ class User:
     """
 
     __slots__ = (
-        "assigned", "basis", "decided_at", "due", "features", "held", "incarnation", "name", "recent", "sequence",
+        "assigned", "basis", "confirming", "decided_at", "due", "features", "held", "incarnation", "left", "name",
+        "recent", "resisted", "sequence",
     )  # fmt: skip
 
     def __init__(self, name: str, features: tuple[State, ...], basis: int, incarnation: int) -> None:
@@ -80,15 +91,19 @@ class User:
         self.held: dict[str, tuple[int, int]] = {}
         self.assigned: dict[str, tuple[str, int]] = {}
         self.recent = b""
+        self.confirming: dict[str, int] = {}
+        self.left: dict[str, int] = {}
+        self.resisted: tuple[str, ...] = ()
 
     def encode(self) -> bytes:
         """Return the state as msgpack."""
-        packed: bytes = _pack(
-            (
-                SCHEMA, self.incarnation, self.sequence, self.basis, self.decided_at, self.due,
-                self.features, self.held, self.assigned, self.recent,
-            )
+        fields: tuple[object, ...] = (
+            SCHEMA, self.incarnation, self.sequence, self.basis, self.decided_at, self.due,
+            self.features, self.held, self.assigned, self.recent,
         )  # fmt: skip
+        if self.confirming or self.left or self.resisted:
+            fields = (DAMPED_SCHEMA, *fields[1:], (self.confirming, self.left, self.resisted))
+        packed: bytes = _pack(fields)
         return packed
 
     @classmethod
@@ -101,13 +116,15 @@ class User:
             If the state was written by a later version of the program.
         """
         schema, *fields = msgpack.unpackb(data, strict_map_key=False, use_list=False)
-        if schema != SCHEMA:
-            message = (
-                f"the state of a user has schema {schema}, this program reads {SCHEMA}: update the worker"
-            )
-            raise ValueError(message)
         user = cls.__new__(cls)
         user.name = name
+        if schema == SCHEMA:
+            user.confirming, user.left, user.resisted = {}, {}, ()
+        elif schema == DAMPED_SCHEMA:
+            user.confirming, user.left, user.resisted = fields.pop()
+        else:
+            message = f"the state of a user has schema {schema}, this program reads up to {DAMPED_SCHEMA}: update the worker"
+            raise ValueError(message)
         (
             user.incarnation, user.sequence, user.basis, user.decided_at, user.due,
             user.features, user.held, user.assigned, user.recent,

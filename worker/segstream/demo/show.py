@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 import time
 from typing import TYPE_CHECKING, Any, Final, Self
@@ -19,6 +20,7 @@ from rich.progress import (
 from rich.table import Table
 
 from segstream.demo.telling import tell
+from segstream.settings import PREFIX
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -125,7 +127,14 @@ class Screen:
 
     def kept(self, stage: Stage) -> None:
         """Say where everything is and how to look around."""
-        self._say(_ADDRESSES.format(kafka=stage.kafka_address, redis=stage.redis_url, log=stage.worker.log))
+        variables = " ".join(
+            f"{PREFIX}{name.upper()}={shlex.quote(value)}" for name, value in stage.found_by().items()
+        )
+        self._say(
+            _ADDRESSES.format(
+                kafka=stage.kafka_address, redis=stage.redis_url, log=stage.worker.log, variables=variables
+            )
+        )
 
     def _change(self, change: dict[str, Any]) -> None:
         line = tell(change, self._conditions)
@@ -146,10 +155,14 @@ Everything goes on running; Ctrl-C ends it.
   Redis   {redis}
   log     {log}
 
-  which segments is a user in?   redis-cli -u {redis} HGETALL segments:user:00042
-  who is in a segment?           redis-cli -u {redis} ZREVRANGE 'segments:members:at_risk:{{0}}' 0 9 WITHSCORES
-  which segments are there?      redis-cli -u {redis} HGETALL segments:catalog
-  other definitions              SEGSTREAM_REDIS={redis} SEGSTREAM_CLOCK=event segstream apply FILE
+In another terminal, first of all:
+  export {variables}
+
+  which segments is a user in?   redis-cli -u $SEGSTREAM_REDIS HGETALL segments:user:00042
+  who is in a segment?           redis-cli -u $SEGSTREAM_REDIS ZREVRANGE 'segments:members:at_risk:{{0}}' 0 9 WITHSCORES
+  what is known of a user?       segstream user 00042
+  what was told of a user?       segstream changes --user 00042 --from earliest
+  other definitions              segstream apply FILE
 """
 
 

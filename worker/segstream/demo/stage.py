@@ -106,6 +106,10 @@ class Stage:
         self._stack.callback(self.worker.stop)
         self.worker.start()
 
+    def found_by(self) -> dict[str, str]:
+        """Return the settings, by name, with which other commands find all this."""
+        return {**self._servers.settings(), "clock": "event"}
+
     def close(self) -> None:
         """Stop it all in the reverse order, and remove what it left."""
         self._stack.close()

@@ -43,6 +43,8 @@ def tell(change: Mapping[str, Any], conditions: Mapping[str, Collection[str]]) -
         The conditions of each segment, where they are known: those tell more about it than others of its group do.
     """
     segment = change["segment"]
+    if change["change"] == "renamed":
+        return f"{change['user_id']} is in {segment}, until now {change['previous']}, by {change['cause']['type']}"
     line = f"{change['user_id']} {change['change']} {segment or 'anew'}"
     why = _why(change["reasons"], conditions.get(segment, ()), entered=change["change"] == "entered")
     return f"{line}: {why}, by {change['cause']['type']}" if why else f"{line}, by {change['cause']['type']}"

@@ -33,7 +33,7 @@ CONDITIONS = [
     ("country == 'NO'", 1, "unknown name 'country'; did you mean 'traits.country'?"),
     ("traits.country == NO", 19, "unknown name 'NO'; a text needs quotes: 'NO'"),
     ("x > 1", 1, "unknown name 'x'; known are first_order, last_order, orders, plan, revenue, traits.age, …"),
-    ("big or orders > 3", 1, "'big' is a segment; conditions read features and traits"),
+    ("big or orders > 3", 1, "'big' is a segment; write in_segment('big')"),
     ("orders = 3", 8, "'=' was not expected here; to compare, write =="),
     ("orders <> 3", 9, "'>' was not expected here; to compare, write !="),
     ("orders is 3", 8, "'is' was not expected here; to compare, write =="),
@@ -152,8 +152,113 @@ CONDITIONS = [
     ),
     ("'traits.country in []'", 20, "the list is empty; name at least one value"),
     ("'orders in [1, revenue]'", 16, "a list holds plain values only, such as 'DE', 3 or 30d"),
-    ("count(orders) > 3", 1, "unknown function 'count'; there is since(x); counts and sums are features"),
+    (
+        "count(orders) > 3",
+        1,
+        "unknown function 'count'; there are since(x), exists(x) and coalesce(x, 0); counts and sums are features",
+    ),
     ("sinc(last_order) > 3d", 1, "unknown function 'sinc'; did you mean 'since'?"),
+    ("last_order > 2024-01-31", 14, "2024-01-31 is no number; a date needs quotes: '2024-01-31'"),
+    ("last_order > 31.01.2024", 14, "31.01.2024 is no number; a date needs quotes: '2024-01-31', year first"),
+    (
+        "traits.plan == 'pro'",
+        1,
+        "unknown name 'traits.plan'; declare it under traits, for instance traits: {plan: text}",
+    ),
+    ("traits.contry == 'NO'", 1, "unknown name 'traits.contry'; did you mean 'traits.country'?"),
+    (
+        "properties.total > 500",
+        1,
+        "unknown name 'properties.total'; conditions read features: define one with of: properties.total",
+    ),
+    ("NOT traits.newsletter", 5, "'traits.newsletter' was not expected here; write not in small letters"),
+    ("traits.newsletter == TRUE", 22, "unknown name 'TRUE'; write true in small letters"),
+    ("traits.newsletter == yes", 22, "unknown name 'yes'; truth values are true and false"),
+    ("orders == yes", 11, "unknown name 'yes'; truth values are true and false"),
+    ("orders > 3 || revenue > 3", 12, "'|' was not expected here; write or"),
+    ("'!traits.newsletter'", 2, "'!' was not expected here; to negate, write not; to compare, write !="),
+    ("traits.country == ‘NO’", 19, "'‘' was not expected here; use straight quotes: 'text'"),  # noqa: RUF001 (the mistake)
+    (
+        "since(last_order) > 60d ago",
+        25,
+        "'ago' was not expected here; the time passed is since(x): since(x) > 60d",
+    ),
+    (
+        "last_order < 60",
+        14,
+        "last_order is a time and 60 is a number; write since(last_order) > 60d, or a date in quotes: '2024-01-31'",
+    ),
+    ("revenue > 500€", 14, "'€' was not expected here; amounts are plain numbers: 500"),
+    ("revenue > 500 EUR", 15, "'EUR' was not expected here; amounts are plain numbers: 500"),
+    ("revenue > 10%", 13, "'%' was not expected here; write a fraction: 0.1 for 10 percent"),
+    ("revenue > 1 000", 13, "'000' was not expected here; write numbers without separators: 1000"),
+    ("orders => 3", 8, "'=' was not expected here; write >="),
+    ("orders > 3)", 11, "')' was not expected here; no ( is open; remove it or open one before"),
+    ("orders > 3;", 11, "';' was not expected here; a condition is one line without ; at its end"),
+    ("orders > 3 and and revenue > 5", 20, "'revenue' was not expected here; one and is enough"),
+    ("'>= 3'", 2, "'>=' was not expected here; name what is compared before it"),
+    ("more than 3", 6, "'than' was not expected here; write > or <"),
+    ("plan == null", 9, "unknown name 'null'; whether a value is known is asked by exists(x)"),
+    ("traits.country is not 'NO'", 16, "'is' was not expected here; to compare, write !="),
+    (
+        "traits.country like 'N%'",
+        16,
+        "'like' was not expected here; write x contains 'text', x starts_with 'text' or x matches 'pattern'",
+    ),
+    (
+        "traits.country not contains 'N'",
+        20,
+        "'contains' was not expected here; write not before the whole: not x contains 'text'",
+    ),
+    (
+        "traits.country == 'NO' or 'SE'",
+        27,
+        "'SE' alone is no condition; compare each value, or list them: x in ['DE', 'NO']",
+    ),
+    (
+        "'traits.country in (''NO'')'",
+        20,
+        "'(' was not expected here; a list stands after in, in square brackets: x in ['DE', 'NO']",
+    ),
+    ("exists traits.country", 8, "'traits.country' was not expected here; write exists(traits.country)"),
+    ("exists(visit_rate)", 8, "visit_rate is a rate and always known, 0 before the first event; compare it"),
+    ("exists(orders / 2)", 8, "exists() takes the name of a feature or trait, not orders / 2"),
+    ("coalesce(orders) > 3", 1, "coalesce() takes a value and what stands in for it, not 1 value"),
+    ("'coalesce(3, orders) > 3'", 11, "3 is always known; name a feature or trait first"),
+    (
+        "'coalesce(since(last_order) * 2, 1d) > 3d'",
+        11,
+        "since(last_order) * 2 moves all the time; in coalesce() only since(x) may: compute with coalesce(...), not in it",
+    ),
+    ("orders contains '3'", 1, "orders is a number and contains takes texts; compare it with == or <"),
+    ("traits.country contains 3", 25, "3 is a number and contains takes texts; in quotes it is a text: '3'"),
+    (
+        "traits.country matches '(N'",
+        24,
+        "'(N' is not a pattern: missing ); close the (, or write \\( for the character",
+    ),
+    (
+        "traits.country matches '(?=N)'",
+        24,
+        "'(?=N)' is not a pattern: invalid perl operator; look-ahead and look-behind are not possible",
+    ),
+    (f"traits.country matches '{'a' * 201}'", 24, "the pattern has 201 characters; at most 200 are allowed"),
+    ("traits.country matches plan", 24, "a pattern is a text in quotes, for instance '^pro'"),
+    ("now() - last_order > 60d", 1, "unknown function 'now'; the time passed is since(x): since(x) > 60d"),
+    (
+        "lower(traits.country) == 'no'",
+        1,
+        "unknown function 'lower'; texts are compared as they are; for any case write x matches '(?i)^vip$'",
+    ),
+    (
+        "since(last_order)\u00a0> 60\u00a0days",
+        21,
+        "write 60d, without a space and with one letter for the unit",
+    ),
+    ("orders\u200b > 3", 7, "'\\u200b' was not expected here; it is invisible; delete it"),
+    ("orders – 1 > 3", 8, "'–' was not expected here; for minus, write -"),  # noqa: RUF001 (the mistake)
+    ("orders > 3 and 'x", 16, "this text has no closing quote"),
+    ("'orders in [1'", 14, "the condition ends too early: a closing ] is missing"),
     ("''", 2, "the condition is empty; write for instance orders >= 3"),
 ]
 
@@ -175,7 +280,10 @@ FILES = [
             "f.yaml:2:25: not valid YAML: expected ',' or '}', but got '<stream end>'; a condition with [ ] { } , or : needs quotes"
         ],
     ),
-    ("version: *x", ["f.yaml:1:10: not valid YAML: found undefined alias 'x'"]),
+    (
+        "version: *x",
+        ["f.yaml:1:10: not valid YAML: found undefined alias 'x'; a text that begins with * needs quotes"],
+    ),
     (
         "version: !!python/object:os.system 1",
         ["f.yaml:1:10: the tag tag:yaml.org,2002:python/object:os.system has no meaning here; remove it"],
@@ -204,14 +312,19 @@ FILES = [
         [
             "f.yaml:3:11: sum needs of: where the value is in the event, for instance of: properties.revenue",
             "f.yaml:4:11: rate needs half_life: after how long an event counts half, for instance half_life: 7d",
-            "f.yaml:5:25: first takes no window; count, sum do",
+            "f.yaml:5:25: first takes no window; count, sum, mean, min, max, distinct, share, days_active do",
             "f.yaml:6:26: window: 99999d is too long; at most 36500d",
             "f.yaml:7:3: 'since' is a word of the condition language; choose another name",
         ],
     ),
     (
         "version: 1\nfeatures:\n  a: {op: count, event: A, type: page}\n  b: {op: count, name: A}\n  c: {op: count, name: A, event: B}\n  d: {op: count, event: [A, 3]}",
-        ["f.yaml:6:25: event must be a text or a list of texts"],
+        [
+            "f.yaml:3:18: event names track events; for type page write name",
+            "f.yaml:4:18: name needs type: page or type: screen; for track events write event",
+            "f.yaml:5:18: name is for pages and screens; an event has its name in event",
+            "f.yaml:6:25: event must be a text or a list of texts",
+        ],
     ),
     (
         "version: 1\nfeatures:\n  a: {op: count, event: A, type: page}\n  b: {op: count, name: A}\n  c: {op: count, name: A, event: B}",
@@ -261,6 +374,90 @@ FILES = [
             "f.yaml:4:58: a > 3 is true or false, not a number or a duration",
         ],
     ),
+    (
+        "version: 1\nfeatures:\n\torders: {op: count}",
+        [
+            "f.yaml:3:1: not valid YAML: found character '\\t' that cannot start any token; indent with blanks, not tabs"
+        ],
+    ),
+    (
+        "version: 1\nfeatures:\n  orders:\n    op: count\n   event: A",
+        [
+            "f.yaml:5:4: not valid YAML: expected <block end>, but found '<block mapping start>'; indent this line like those around it"
+        ],
+    ),
+    (
+        "version: 1\nfeatures:\n  orders: op: count",
+        [
+            "f.yaml:3:13: not valid YAML: mapping values are not allowed here; put a text with a : into quotes, or begin a new line and indent it"
+        ],
+    ),
+    (
+        "version: 1\nsegments:\n  a: {when: 'orders > 3}\n",
+        ["f.yaml:3:13: not valid YAML: found unexpected end of stream; this quote is never closed"],
+    ),
+    (
+        "version: 1\nsegments:\n  a:\n    when: !traits.vip\n",
+        ["f.yaml:4:11: the tag !traits.vip has no meaning here; remove it, or put the text into quotes"],
+    ),
+    (
+        "version: 1\nfeatures:\n  a:{op: count}",
+        ["f.yaml:3:3: 'a:{op' is not a name; write a blank after the :"],
+    ),
+    (
+        "version: 1\nfeatures: {a: {op: count, event = A}}",
+        ["f.yaml:2:27: 'event = A' is no key; write key: value"],
+    ),
+    (
+        "version: 1\nfeatures:\n\u00a0\u00a0a: {op: count}",
+        [
+            "f.yaml:3:1: '\\xa0\\xa0a' is no key; it has blanks that do not break, as word processors make them; type them anew"
+        ],
+    ),
+    (
+        "version: 1\nsegments: {a: {when: coalesce(plan, 0) > 3}}",
+        ["f.yaml:2:37: '0) > 3' is no key; in { } a text with a comma needs quotes around it"],
+    ),
+    (
+        "version: 1\nsegments:\n  a: orders > 3",
+        ["f.yaml:3:6: the segment 'a' must be a mapping, key: value; a segment begins with when:"],
+    ),
+    (
+        "version: 1\nfeatures: {a: {op: COUNT}, b: {op: avg, of: x}, c: {op: count, expose: on}}\nsegments: {s: {when: 'true', min_dwell: 60 days}}",
+        [
+            "f.yaml:2:20: unknown op 'COUNT'; did you mean 'count'?",
+            "f.yaml:2:36: unknown op 'avg'; did you mean 'mean'?",
+            "f.yaml:2:72: expose must be true or false, not 'on'",
+            "f.yaml:3:41: min_dwell: '60 days' is not a duration; write 60d, without a space and with one letter for the unit",
+        ],
+    ),
+    (
+        "version: 1\nfeatures:\n  a: {op: count, where: propertis.x > 3}\n  b: {op: count, where: total > 3}\n  c: {op: count, where: since(timestamp) > 3d}\n  d: {op: count, where: properties.country == NO}\n  e: {op: count, where: properties.a < properties.b}\n  f: {op: count, where: properties == 3}",
+        [
+            "f.yaml:3:25: unknown name 'propertis.x'; did you mean 'properties.x'?",
+            "f.yaml:4:25: unknown name 'total'; did you mean 'properties.total'? An event has properties, traits, context, integrations and fields such as event",
+            "f.yaml:5:25: a filter looks at one event and no time passes in it; use since() in a segment's when",
+            "f.yaml:6:47: unknown name 'NO'; a text needs quotes: 'NO'; a field, where it is: properties.NO",
+            "f.yaml:7:25: properties.a is a value of any kind and has no order; compare it with == or !=, numbers by properties.a - properties.b < 0",
+            "f.yaml:8:25: unknown name 'properties'; properties holds other fields, name one of them: properties.category",
+        ],
+    ),
+    (
+        # Of each kind one, in one go; what reads the broken feature, trait or segment is not blamed for it.
+        "features:\n  a: {op: cuont}\n  b: {op: sum}\n  c: {op: count}\n  c: {op: count}\ntraits: {t: numbr}\nsegments:\n  r: {wen: x}\n  s: {when: a > 1 and b > 2}\n  u: {when: d > 1}\n  v: {when: c = 1}\n  w: {when: traits.t > 1}\n  x: {when: \"in_segment('r')\"}\ngroups: {g: {first_of: [r, y]}}",
+        [
+            "f.yaml:1:1: the file needs 'version'",
+            "f.yaml:2:11: unknown op 'cuont'; did you mean 'count'?",
+            "f.yaml:3:11: sum needs of: where the value is in the event, for instance of: properties.revenue",
+            "f.yaml:5:3: 'c' is already defined in line 4; give it another name or remove one",
+            "f.yaml:6:13: unknown type 'numbr'; did you mean 'number'?",
+            "f.yaml:8:3: the segment 'r' needs 'when'",
+            "f.yaml:8:7: unknown key 'wen' in the segment 'r'; did you mean 'when'?",
+            "f.yaml:10:13: unknown name 'd'; known are c",
+            "f.yaml:11:15: '=' was not expected here; to compare, write ==",
+            "f.yaml:14:28: unknown segment 'y'",
+        ],
+    ),
 ]
 
 
@@ -279,7 +476,7 @@ def test_a_mistake_in_a_condition_is_shown_with_its_place_and_a_way_out(
 
 @pytest.mark.parametrize(("text", "messages"), FILES, ids=range(len(FILES)))
 def test_a_mistake_in_the_file_is_told_at_its_place(text: str, messages: list[str]) -> None:
-    """All mistakes of a round are told at once, from top to bottom."""
+    """Mistakes that do not follow from each other are told in one go, from top to bottom."""
     assert [str(mistake) for mistake in find_mistakes(text, "f.yaml")] == messages
 
 
@@ -303,6 +500,13 @@ def test_the_caret_finds_the_word_however_the_text_is_quoted(written: str) -> No
     (mistake,) = find_mistakes(f"{FEATURES}  s:\n    when: {written}\n    label: s\n")
     caught = "#" if "#" in written else "orderz"
     assert mistake.source[mistake.column - 1 :].startswith(caught)
+
+
+def test_there_are_fifty_mistakes_and_more() -> None:
+    """Each is a mistake of its own: no two have one message."""
+    messages = [message for _, _, message in CONDITIONS]
+    messages += [message.split(": ", 1)[1] for _, told in FILES for message in told]
+    assert len(set(messages)) > 100
 
 
 def test_a_billion_laughs_are_not_laughed() -> None:

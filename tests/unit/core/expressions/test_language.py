@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import time
 from itertools import product
 from typing import Any
 
@@ -83,6 +84,90 @@ def test_membership_of_an_unknown_is_unknown() -> None:
     assert truth("traits.country not in ['NO', 'SE']") is None
 
 
+@pytest.mark.parametrize(
+    ("text", "told", "expected"),
+    [
+        ("traits.country contains 'orwa'", "Norway", True),
+        ("traits.country contains 'ORWA'", "Norway", False),
+        ("traits.country starts_with 'Nor'", "Norway", True),
+        ("traits.country starts_with 'way'", "Norway", False),
+        ("traits.country matches 'w.y$'", "Norway", True),
+        ("traits.country matches '^way'", "Norway", False),
+        ("traits.country matches '(?i)^NORWAY$'", "Norway", True),
+        ("traits.country matches '^.$'", "Ø", True),
+        ("not traits.country contains 'x'", "Norway", True),
+        ("traits.country contains traits.country", "Norway", True),
+        ("traits.country contains ''", "", True),
+        ("plan contains 'pro'", None, None),
+        ("traits.country contains 'x'", None, None),
+        ("traits.country starts_with 'x'", None, None),
+        ("traits.country matches 'x'", None, None),
+    ],
+)
+def test_texts_are_looked_into(text: str, told: str | None, expected: bool | None) -> None:  # noqa: FBT001 (a truth value)
+    """Capitals count, a pattern may be found anywhere, and of an unknown text nothing is known."""
+    assert truth(text, traits_country=told) is expected
+
+
+def test_a_value_of_any_kind_is_looked_into_only_as_a_text() -> None:
+    """Whether 3 contains '3' is unknown: it is a number."""
+    assert truth("plan contains '3'", plan=3) is None
+    assert truth("plan starts_with 'p'", plan="pro") is True
+    assert truth("plan matches 'p'", plan=True) is None
+
+
+def test_a_pattern_takes_time_in_proportion_to_the_text() -> None:
+    """What takes a backtracking engine years, and the longest text and pattern, are nothing."""
+    began = time.process_time()
+    for _ in range(100):
+        assert truth("traits.country matches '^(a+)+$'", traits_country="a" * 999 + "b") is False
+        assert truth(f"traits.country matches '{'(a|aa)*' * 28}c'", traits_country="a" * 1000) is False
+    assert time.process_time() - began < 10
+
+
+def test_exists_is_never_unknown() -> None:
+    """Known or not; what is told in another kind than declared is not known."""
+    assert truth("exists(traits.age)") is False
+    assert truth("exists(traits.age)", traits_age=0) is True
+    assert truth("not exists(plan)", plan=False) is False
+    assert truth("exists(last_order) and since(last_order) > 1d", last_order=0) is False
+    assert truth("not exists(last_order) or since(last_order) > 1d") is True
+
+
+def test_coalesce_stands_in_for_the_unknown_only() -> None:
+    """Zero and false are known; a value of another kind than the stand-in is not."""
+    assert number("coalesce(traits.age, 18)") == 18
+    assert number("coalesce(traits.age, 18)", traits_age=0) == 0
+    assert number("coalesce(traits.age / orders, 0) + 1", traits_age=3) == 1
+    assert number("coalesce(plan, 1)", plan="pro") == 1
+    assert truth("coalesce(traits.a, true)") is True
+    assert truth("coalesce(traits.a, true)", traits_a=False) is False
+    assert truth("coalesce(traits.country, 'NO') == 'NO'") is True
+    assert truth("coalesce(last_order, '1997-06-11') >= '1997-06-11'") is True
+    assert number("since(coalesce(last_order, first_order))", at=NOW + DAY, first_order=0) == DAY
+    assert number("coalesce(coalesce(smallest, traits.age), 7)") == 7
+
+
+def test_words_of_the_language_may_begin_a_name() -> None:
+    """``order``, ``android`` and ``in_stock`` are names, although or, and, in are words."""
+    names = ("order", "android", "in_stock", "nothing", "true_fans", "contains_all", "exists")
+    scope = {name: (index, build(FeatureSpec("count"))) for index, name in enumerate(names)}
+    for name in names:
+        assert (
+            compile_condition(f"1 < {name} and {name} > 2 or not {name} in [1]", scope).inputs[0].text == name
+        )
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["orders > 1 andorders > 2", "orders > 1 or3 > 2", "notraits.a", "plan contains'x' and truetraits.a"],
+)
+def test_words_do_not_run_together(text: str) -> None:
+    """A word ends where its letters end."""
+    with pytest.raises(ExpressionError):
+        compile_condition(text, SCOPE)
+
+
 def test_arithmetic_binds_as_in_school() -> None:
     """Products before sums, from left to right, minus and parentheses first."""
     assert number("2 + 3 * 4 - 10 / 5 / 2") == 13
@@ -152,6 +237,10 @@ def test_two_values_of_any_kind_differ_when_their_kinds_do() -> None:
         ("not (traits.a and traits.b)", "not (traits.a and traits.b)"),
         ("last_order > '1997-06-11'", "last_order > '1997-06-11T00:00:00.000Z'"),
         ("since(last_order) > 1d * 1.5", "since(last_order) > 1d12h"),
+        ("since(last_order) / (1ms * 1.5) > 1", "since(last_order) / (1.5 * 1ms) > 1"),
+        ("plan  contains \"a\" and (plan) starts_with 'b'", "plan contains 'a' and plan starts_with 'b'"),
+        ("not(exists(plan)) or(plan matches '^a')", "not exists(plan) or plan matches '^a'"),
+        ("coalesce( orders/smallest,(1 + 1) ) > 3", "coalesce(orders / smallest, 2) > 3"),
     ],
 )
 def test_two_spellings_of_one_meaning_have_one_normal_form(text: str, normal: str) -> None:
@@ -219,6 +308,19 @@ def test_a_long_condition_is_refused() -> None:
                 "or",
                 "not",
                 "in",
+                "contains",
+                "starts_with",
+                "matches",
+                "exists",
+                "coalesce",
+                "in_segment",
+                "plan",
+                "'(a'",
+                "2024-01-31",
+                "\u200b",
+                "AND",
+                "days",
+                "_000",
                 "1",
                 "60d",
                 "ä",

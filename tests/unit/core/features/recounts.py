@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import ROUND_HALF_EVEN, Decimal
@@ -11,8 +13,10 @@ from typing import Any
 
 import pytest
 
-from segstream.core.features import FeatureSpec
-from segstream.core.time import parse_time
+from segstream.core.features import Accumulator, FeatureSpec, build
+from segstream.core.features.distinct import Distinct, WindowedDistinct
+from segstream.core.features.top import Top
+from segstream.core.time import DAY, parse_time
 from segstream.core.types import Value, ValueKind
 
 Event = tuple[int, Value, str]
@@ -68,6 +72,62 @@ def anything(value: Value) -> bool:
     return isinstance(value, str | bool) or is_number(value)
 
 
+def digest(value: Value) -> int:
+    """Return the number that stands for a value: of equal numbers the same."""
+    if isinstance(value, bool | str):
+        text = f"{type(value).__name__[0]}{value}"
+    else:
+        assert value is not None
+        text = f"n{int(value) if value == int(value) else value!r}"
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "big")
+
+
+def usable(events: list[Event]) -> list[Value]:
+    """Return the values that can be told."""
+    return [value for _, value, _ in events if anything(value)]
+
+
+def different(values: list[Value], exactly: int = 256) -> int:
+    """Count different values; beyond so many, tell from how densely the digests lie."""
+    digests = sorted({digest(value) for value in values})
+    if len(digests) <= exactly:
+        return len(digests)
+    return max(exactly + 1, round(Fraction(exactly * 2**64, digests[exactly])))
+
+
+def most_frequent(values: list[Value], room: int = 100) -> Value:
+    """Return the value told most often, unless that may be one that there was no room to count."""
+    told = {digest(value): value for value in values}
+    counts = Counter(map(digest, values))
+    counted = sorted(counts)[:room]
+    others = len(values) - sum(counts[key] for key in counted)
+    most = max((counts[key] for key in counted), default=0)
+    if most <= others:
+        return None
+    best = [told[key] for key in counted if counts[key] == most]
+    for kinds in ((bool,), (int, float), (str,)):
+        if found := [value for value in best if type(value) in kinds]:
+            return min(found)  # type: ignore[type-var]  # all of one kind
+    raise AssertionError(best)
+
+
+def part(values: list[Value], wanted: list[Value]) -> float | None:
+    """Return which part of the values is one of those wanted."""
+    keys = {digest(value) for value in wanted}
+    held = sum(anything(value) and digest(value) in keys for value in values)
+    return held / len(values) if values else None
+
+
+def average(told: list[tuple[int, Any]]) -> float | None:
+    """Return the arithmetic mean."""
+    return float(sum(exact(value) for _, value in told) / len(told)) if told else None
+
+
+def days(events: list[Event]) -> int:
+    """Count the UTC days of events."""
+    return len({at // DAY for at, *_ in events})
+
+
 @dataclass(frozen=True)
 class Case:
     """An accumulator and an independent way to its value."""
@@ -77,6 +137,14 @@ class Case:
     recount: Recount
     bound: int = 1
     """How many entries the collections in a state may have together."""
+    unit: int = 1
+    """What the moments of events count in, ms."""
+    make: Callable[[], Accumulator] | None = None
+    """Makes it smaller than a definition does, so that short histories reach its bounds."""
+
+    def accumulator(self) -> Accumulator:
+        """Return the accumulator."""
+        return build(self.spec) if self.make is None else self.make()
 
 
 CASES = [
@@ -90,11 +158,7 @@ CASES = [
     Case(
         "mean",
         FeatureSpec("mean", has_of=True),
-        lambda events, _: (
-            float(sum(exact(value) for _, value in numbers(events)) / len(numbers(events)))
-            if numbers(events)
-            else None
-        ),
+        lambda events, _: average(numbers(events)),
         2,
     ),
     Case(
@@ -176,6 +240,80 @@ CASES = [
         FeatureSpec("sum", window=450, resolution=45, has_of=True),
         lambda events, at: exact_sum(in_window(numbers(events), at, 450, 45)),
         3 + 12,
+    ),
+    Case(
+        "windowed mean",
+        FeatureSpec("mean", window=450, resolution=45, has_of=True),
+        lambda events, at: average(in_window(numbers(events), at, 450, 45)),
+        3 + 2 * 12,
+    ),
+    Case(
+        "windowed min",
+        FeatureSpec("min", window=330, resolution=20, has_of=True),
+        lambda events, at: min((value for _, value in in_window(numbers(events), at, 330, 20)), default=None),
+        19,
+    ),
+    Case(
+        "windowed max",
+        FeatureSpec("max", window=330, resolution=70, has_of=True),
+        lambda events, at: max((value for _, value in in_window(numbers(events), at, 330, 70)), default=None),
+        7,
+    ),
+    Case("distinct", FeatureSpec("distinct", has_of=True), lambda events, _: different(usable(events)), 257),
+    Case(
+        "small distinct",
+        FeatureSpec("distinct", has_of=True),
+        lambda events, _: different(usable(events), 4),
+        5,
+        make=lambda: Distinct(4),
+    ),
+    Case(
+        "windowed distinct",
+        FeatureSpec("distinct", window=300, resolution=20, has_of=True),
+        lambda events, at: different(usable(in_window(events, at, 300, 20))),
+        17 * 257,
+    ),
+    Case(
+        "small windowed distinct",
+        FeatureSpec("distinct", window=600, resolution=30, has_of=True),
+        lambda events, at: different(usable(in_window(events, at, 600, 30)), 3),
+        22 * 4,
+        make=lambda: WindowedDistinct(600, 30, 3),
+    ),
+    Case("top", FeatureSpec("top", has_of=True), lambda events, _: most_frequent(usable(events)), 201),
+    Case(
+        "small top",
+        FeatureSpec("top", has_of=True),
+        lambda events, _: most_frequent(usable(events), 3),
+        7,
+        make=lambda: Top(3),
+    ),
+    Case(
+        "share",
+        FeatureSpec("share", has_of=True, equals=("a", 2.0, True)),
+        lambda events, _: part([value for _, value, _ in events], ["a", 2.0, True]),
+        2,
+    ),
+    Case(
+        "windowed share",
+        FeatureSpec("share", window=700, resolution=35, has_of=True, equals=(1, "ü")),
+        lambda events, at: part([value for _, value, _ in in_window(events, at, 700, 35)], [1, "ü"]),
+        3 + 2 * 22,
+    ),
+    Case("days active", FeatureSpec("days_active"), lambda events, _: days(events), 600, unit=DAY // 7),
+    Case(
+        "days active of",
+        FeatureSpec("days_active", has_of=True),
+        lambda events, _: days([event for event in events if event[1] is not None]),
+        600,
+        unit=DAY // 3 + 1,
+    ),
+    Case(
+        "windowed days active",
+        FeatureSpec("days_active", window=20 * DAY),
+        lambda events, at: days(in_window(events, at, 20 * DAY, DAY)),
+        3 + 22,
+        unit=DAY // 7,
     ),
     Case(
         "rate",

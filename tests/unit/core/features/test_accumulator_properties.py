@@ -13,8 +13,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from segstream.core.features import Accumulator, build
-from segstream.core.time import NEVER
+from segstream.core.features import Accumulator
+from segstream.core.time import DAY, NEVER
 from segstream.core.types import Motion, State, Value
 from tests.unit.core.features.recounts import CASES, Case, Event, is_number
 
@@ -22,8 +22,8 @@ SPAN = 1_000
 """Random events lie between -SPAN and SPAN ms; the cases' windows and half-lives are shorter than that."""
 
 every = pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
-moving = [case for case in CASES if build(case.spec).motion is Motion.STEPS]
-decaying = [case for case in CASES if build(case.spec).motion is Motion.DECAY]
+moving = [case for case in CASES if case.accumulator().motion is Motion.STEPS]
+decaying = [case for case in CASES if case.accumulator().motion is Motion.DECAY]
 examples = settings(max_examples=20, deadline=None, derandomize=True)
 
 moments = st.integers(-SPAN, SPAN)
@@ -49,6 +49,11 @@ def histories(draw: st.DrawFn, of: st.SearchStrategy[Value] = values) -> list[Ev
     return [(at, value, tie) for (at, value), tie in zip(some, ties, strict=True)]
 
 
+def stretch(case: Case, events: list[Event]) -> list[Event]:
+    """Let the moments of events count in the case's unit."""
+    return [(at * case.unit, value, tie) for at, value, tie in events]
+
+
 def fold(accumulator: Accumulator, events: list[Event], state: State = ...) -> State:
     """Add events in the order given."""
     state = accumulator.zero() if state is ... else state
@@ -65,7 +70,9 @@ def same(a: State, b: State) -> bool:
 def entries(state: State) -> int:
     """Count the leaves of a state, at least 1."""
     if isinstance(state, dict):
-        return len(state)
+        return sum(map(entries, state.values()))
+    if isinstance(state, bytes):
+        return len(state) // 8
     return sum(map(entries, state)) if isinstance(state, tuple) else 1
 
 
@@ -86,7 +93,8 @@ def test_states_merge_in_any_order_and_grouping_as_if_added_as_one_stream(
     case: Case, a: list[Event], b: list[Event], c: list[Event]
 ) -> None:
     """Merge is associative, commutative, has `zero` as its neutral element and equals adding both streams."""
-    accumulator = build(case.spec)
+    accumulator = case.accumulator()
+    a, b, c = (stretch(case, events) for events in (a, b, c))
     b = [(at, value, f"b{tie}") for at, value, tie in b]
     c = [(at, value, f"c{tie}") for at, value, tie in c]
     merge = accumulator.merge
@@ -103,8 +111,8 @@ def test_states_merge_in_any_order_and_grouping_as_if_added_as_one_stream(
 @examples
 def test_the_order_of_arrival_does_not_matter(case: Case, events: list[Event], data: st.DataObject) -> None:
     """Any permutation of the events, even of ones that share id and moment, ends in the same state."""
-    accumulator = build(case.spec)
-    events = events + [(at, data.draw(values), tie) for at, _, tie in events[:3]]
+    accumulator = case.accumulator()
+    events = stretch(case, events + [(at, data.draw(values), tie) for at, _, tie in events[:3]])
     shuffled = data.draw(st.permutations(events))
     assert same(fold(accumulator, events), fold(accumulator, shuffled))
 
@@ -116,8 +124,8 @@ def test_the_value_at_any_moment_equals_a_recount_of_the_raw_events(
     case: Case, events: list[Event], later: int
 ) -> None:
     """From the last event on, whenever one looks, the state tells what the events themselves tell."""
-    accumulator = build(case.spec)
-    at = latest(events) + later
+    accumulator, events = case.accumulator(), stretch(case, events)
+    at = latest(events) + later * case.unit
     value = accumulator.value(fold(accumulator, events), at)
     expected = case.recount(events, at)
     assert value == expected
@@ -131,14 +139,16 @@ def test_compacting_changes_no_value_then_or_later(
     case: Case, events: list[Event], more: list[Event], later: int, beyond: int
 ) -> None:
     """What `compact` drops cannot count any more, whatever comes afterwards, late or not."""
-    accumulator = build(case.spec)
-    at = max(latest(events), latest(more)) + later
+    accumulator, events, more = case.accumulator(), stretch(case, events), stretch(case, more)
+    at = max(latest(events), latest(more)) + later * case.unit
     state = fold(accumulator, events)
     smaller = accumulator.compact(state, at)
     assert accumulator.value(smaller, at) == accumulator.value(state, at)
     assert accumulator.compact(smaller, at) is smaller
     after, smaller_after = (fold(accumulator, more, begun) for begun in (state, smaller))
-    assert accumulator.value(smaller_after, at + beyond) == accumulator.value(after, at + beyond)
+    assert accumulator.value(smaller_after, at + beyond * case.unit) == accumulator.value(
+        after, at + beyond * case.unit
+    )
     assert list(accumulator.steps(smaller_after, at)) == list(accumulator.steps(after, at))
 
 
@@ -149,8 +159,8 @@ def test_no_operation_changes_a_state_it_was_given(
     case: Case, a: list[Event], b: list[Event], later: int
 ) -> None:
     """States can be kept by reference: adding, merging, reading and compacting leave them as they were."""
-    accumulator = build(case.spec)
-    at = max(latest(a), latest(b)) + later
+    accumulator, a, b = case.accumulator(), stretch(case, a), stretch(case, b)
+    at = max(latest(a), latest(b)) + later * case.unit
     left, right = fold(accumulator, a), fold(accumulator, b)
     before = copy.deepcopy((left, right))
     fold(accumulator, b, left)
@@ -167,7 +177,7 @@ def test_no_operation_changes_a_state_it_was_given(
 @examples
 def test_a_state_survives_msgpack_and_stays_small(case: Case, events: list[Event]) -> None:
     """A state read back from msgpack is the same and goes on the same way; its size has a fixed bound."""
-    accumulator = build(case.spec)
+    accumulator, events = case.accumulator(), stretch(case, events)
     state = fold(accumulator, events)
     back = msgpack.unpackb(msgpack.packb(state), strict_map_key=False, use_list=False)
     assert same(back, state)
@@ -178,8 +188,10 @@ def test_a_state_survives_msgpack_and_stays_small(case: Case, events: list[Event
 @every
 def test_a_state_is_bounded_however_long_the_history(case: Case) -> None:
     """Ten thousand events over a long time take no more room than the bound, forwards and backwards."""
-    accumulator = build(case.spec)
-    events: list[Event] = [(moment * 3, moment % 7 + 0.25, f"m{moment}") for moment in range(10_000)]
+    accumulator = case.accumulator()
+    events: list[Event] = [
+        (moment * 3 * case.unit, moment % 1_700 + 0.25, f"m{moment}") for moment in range(10_000)
+    ]
     assert entries(fold(accumulator, events)) <= case.bound
     assert same(fold(accumulator, events[:3000]), fold(accumulator, events[2999::-1]))
 
@@ -191,10 +203,10 @@ def test_steps_are_exactly_the_moments_at_which_the_value_changes(
     case: Case, events: list[Event], later: int
 ) -> None:
     """Looking at every candidate moment and 1 ms either side finds the steps announced, and no other."""
-    accumulator = build(case.spec)
-    at = latest(events) + later
+    accumulator, events = case.accumulator(), stretch(case, events)
+    at = latest(events) + later * case.unit
     state = fold(accumulator, events)
-    width, window = case.spec.resolution or 0, case.spec.window or 0
+    width, window = case.spec.resolution or DAY, case.spec.window or 0
     candidates = {then - then % width + width + window for then, *_ in events}
     seen = [at, *around(candidates, at)]
     found = [
@@ -218,10 +230,10 @@ def test_a_window_crosses_a_bound_when_the_step_over_it_comes(
     case: Case, events: list[Event], later: int, op: str, bound: float
 ) -> None:
     """The moment announced is the first of all candidates at which the comparison differs."""
-    accumulator = build(case.spec)
-    at = latest(events) + later
+    accumulator, events = case.accumulator(), stretch(case, events)
+    at = latest(events) + later * case.unit
     state = fold(accumulator, events)
-    width, window = case.spec.resolution or 0, case.spec.window or 0
+    width, window = case.spec.resolution or DAY, case.spec.window or 0
     candidates = {then - then % width + width + window for then, *_ in events}
     expected = first_turn(accumulator, state, op, bound, at, looked_at=list(around(candidates, at)))
     assert accumulator.crosses(state, op, bound, at) == expected
@@ -240,8 +252,8 @@ def test_a_decaying_value_crosses_a_bound_at_the_very_millisecond(
     case: Case, *, events: list[Event], later: int, op: str, bound: float, share: float | None
 ) -> None:
     """Stepping through time millisecond by millisecond finds no earlier moment and no other."""
-    accumulator = build(case.spec)
-    at = latest(events) + later
+    accumulator, events = case.accumulator(), stretch(case, events)
+    at = latest(events) + later * case.unit
     state = fold(accumulator, events)
     if share is not None:
         bound = accumulator.value(state, at) * share  # type: ignore[operator]  # a rate is a number
@@ -260,9 +272,11 @@ def test_a_decaying_value_crosses_a_bound_at_the_very_millisecond(
         )
 
 
-def turned(accumulator: Accumulator, state: State, op: str, bound: float, at: int) -> bool:
-    """Compare the value at a moment with the bound."""
+def turned(accumulator: Accumulator, state: State, op: str, bound: float, at: int) -> bool | None:
+    """Compare the value at a moment with the bound; unknown if the value is."""
     value: Any = accumulator.value(state, at)
+    if value is None:
+        return None
     truths: dict[str, bool] = {
         "<": value < bound,
         "<=": value <= bound,

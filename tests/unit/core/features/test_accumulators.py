@@ -186,7 +186,7 @@ def test_a_time_trait_is_read_from_text() -> None:
         (FeatureSpec("cuont"), "unknown op 'cuont'; did you mean 'count'?"),
         (FeatureSpec("sum"), "sum needs of"),
         (FeatureSpec("rate"), "rate needs half_life"),
-        (FeatureSpec("first", has_of=True, window=DAY), "first takes no window; count, sum do"),
+        (FeatureSpec("first", has_of=True, window=DAY), "first takes no window; count, sum, mean"),
         (FeatureSpec("count", kind=ValueKind.TEXT), "count takes no kind; first, last do"),
         (FeatureSpec("count", resolution=HOUR), "resolution needs a window"),
         (FeatureSpec("count", window=HOUR, resolution=DAY), "resolution must not be longer than the window"),
@@ -200,3 +200,13 @@ def test_options_that_do_not_go_with_an_op_are_refused(spec: FeatureSpec, text: 
     with pytest.raises(ValueError) as caught:  # noqa: PT011  # the text is compared below
         build(spec)
     assert str(caught.value).startswith(text)
+
+
+@pytest.mark.parametrize("op", ["min", "max"])
+def test_of_equal_numbers_in_a_window_the_latest_alone_is_kept(op: str) -> None:
+    """The earlier one leaves unnoticed: no step is announced at which nothing changes."""
+    furthest = build(FeatureSpec(op, window=30 * DAY, has_of=True))
+    state = furthest.zero()
+    for number, at in enumerate((START, START + 2 * DAY, START + DAY)):
+        state = furthest.add(state, at, 7, f"m{number}")
+    assert list(furthest.steps(state, START + 2 * DAY)) == [(START + 2 * DAY + HOUR + 30 * DAY, None)]

@@ -23,10 +23,20 @@ class MemoryDefinitions:
         return self._server.value(self._key, list)
 
     async def append(
-        self, text: str, content_hash: str, *, effective_at: int, author: str, note: str, at: int
+        self,
+        text: str,
+        content_hash: str,
+        *,
+        effective_at: int,
+        author: str,
+        note: str,
+        at: int,
+        after: int | None = None,
     ) -> int:
         """Add a version, and return its number (see ``DefinitionsLog``)."""
         versions = self._versions
+        if after is not None and after != len(versions):
+            return len(versions)
         if not versions or versions[-1].content_hash != content_hash:
             number = len(versions) + 1
             versions.append(DefinitionsVersion(number, text, content_hash, effective_at, author, note, at))

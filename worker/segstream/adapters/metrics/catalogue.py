@@ -53,7 +53,13 @@ _ROWS: Final[tuple[tuple[str, Kind, tuple[str, ...], str], ...]] = (
         "changes_total",
         "counter",
         ("segment", "change"),
-        "Changes committed, by segment and direction (entered, exited, restated).",
+        "Changes committed, by segment and direction (entered, exited, renamed, restated).",
+    ),
+    (
+        "suppressed_flips_total",
+        "counter",
+        ("segment", "reason"),
+        "Changes that conditions made and took back while dwell, cooldown or confirm held them back; nobody was told.",
     ),
     (
         "latency_seconds",

@@ -170,6 +170,8 @@ def _counted(sheet: _Sheet, tally: Tally, owned: list[Partition]) -> None:
         sheet.put("dead_letters_total", rejected.get(code.value, 0), code.value)
     for (segment, change), count in sorted(tally.changed(owned).items()):
         sheet.put("changes_total", count, segment, change)
+    for (segment, reason), count in sorted(tally.suppressed(owned).items()):
+        sheet.put("suppressed_flips_total", count, segment, reason)
     sheet.put("take_overs_total", tally.take_overs)
     sheet.put("incarnations_total", tally.incarnations)
     reasons = dict.fromkeys((*INTERRUPTIONS.values(), "other"), 0)

@@ -27,16 +27,26 @@ class RedisDefinitions:
         self._nodes, self._key = Nodes(client, deadline), f"{checked(prefix)}:definitions"
 
     async def append(
-        self, text: str, content_hash: str, *, effective_at: int, author: str, note: str, at: int
+        self,
+        text: str,
+        content_hash: str,
+        *,
+        effective_at: int,
+        author: str,
+        note: str,
+        at: int,
+        after: int | None = None,
     ) -> int:
         """Add a version, and return its number (see ``DefinitionsLog``)."""
-        return await self._add("", text, content_hash, effective_at, author, note, at)
+        row = orjson.dumps((text, content_hash, effective_at, author, note, at))
+        return await self._add(content_hash, row, -1 if after is None else after)
 
     async def initial(
         self, text: str, content_hash: str, *, effective_at: int, author: str, note: str, at: int
     ) -> int:
         """Add version 1 if there is none, and return the latest number (see ``DefinitionsLog``)."""
-        return await self._add("first", text, content_hash, effective_at, author, note, at)
+        row = orjson.dumps((text, content_hash, effective_at, author, note, at))
+        return await self._add(content_hash, row, 0)
 
     async def load(self, after_version: int = 0) -> list[DefinitionsVersion]:
         """Return the versions after one, in order (see ``DefinitionsLog``)."""
@@ -52,9 +62,8 @@ class RedisDefinitions:
         """Release the connections to a cluster's nodes; the client stays open."""
         await self._nodes.close()
 
-    async def _add(
-        self, mode: str, text: str, content_hash: str, effective_at: int, author: str, note: str, at: int
-    ) -> int:
-        row = orjson.dumps((text, content_hash, effective_at, author, note, at))
-        (reply,) = await self._nodes.run([call("definitions_append", [self._key], [content_hash, row, mode])])
+    async def _add(self, content_hash: str, row: bytes, after: int) -> int:
+        (reply,) = await self._nodes.run(
+            [call("definitions_append", [self._key], [content_hash, row, after])]
+        )
         return int(reply[1])

@@ -11,7 +11,7 @@ from segstream.adapters.redis.keys import PartitionKeys
 from segstream.adapters.redis.nodes import Nodes
 from segstream.adapters.redis.scripts import Argument, Call
 from segstream.adapters.redis.state import read_meta
-from segstream.ports import Meta
+from segstream.ports import Meta, Slice
 
 
 class UserLook(NamedTuple):
@@ -30,7 +30,7 @@ class UserLook(NamedTuple):
 
 
 class Look:
-    """Reads the private state, alone or in a cluster.
+    """``StateReader`` of all partitions, alone or in a cluster.
 
     Parameters
     ----------
@@ -55,14 +55,49 @@ class Look:
         replies = await self._run(keys.meta, [("HGETALL", keys.meta), ("GET", keys.user_prefix + user)])
         return UserLook(read_meta(_flat(replies[0])), replies[1])
 
-    async def users(self, partitions: int) -> int:
-        """Return how many users there are in so many partitions.
+    async def partitions(self) -> int:
+        """Return N as the state has it (see ``StateReader``)."""
+        meta = PartitionKeys(self._prefix, 0).meta
+        (found,) = await self._run(meta, [("HGET", meta, "partitions")])
+        return int(found or 0)
+
+    async def metas(self, partitions: int) -> list[Meta]:
+        """Return each partition's own state (see ``StateReader``)."""
+        names = [PartitionKeys(self._prefix, number).meta for number in range(partitions)]
+        replies = await self._nodes.run([Call(name, ["HGETALL", name]) for name in names], durably=False)
+        return [read_meta(_flat(reply)) for reply in replies]
+
+    async def slice(self, partition: int, user: str, limit: int) -> Slice:
+        """Return users that sort after one, and the partition's own state (see ``StateReader``)."""
+        keys = PartitionKeys(self._prefix, partition)
+        start = f"({user}" if user else "-"
+        (found,) = await self._run(keys.meta, [("ZRANGEBYLEX", keys.users, start, "+", "LIMIT", 0, limit)])
+        names = [each.decode() for each in found]
+        commands: list[tuple[Argument, ...]] = [("HGETALL", keys.meta)]
+        if names:
+            commands.insert(0, ("MGET", *[keys.user_prefix + name for name in names]))
+        *states, meta = await self._run(keys.meta, commands)
+        known = zip(names, states[0], strict=True) if names else ()
+        held = {name: state for name, state in known if state is not None}
+        return Slice(held, read_meta(_flat(meta)), names[-1] if names else "")
+
+    async def near(self, partitions: int, user: str, each: int = 8) -> list[str]:
+        """Return users that sort next to one, up to ``each`` on either side in every partition.
 
         Raises
         ------
         ServerError
             Redis cannot be reached or refuses.
         """
+        names = [PartitionKeys(self._prefix, number).users for number in range(partitions)]
+        limit = ("LIMIT", 0, each)
+        calls = [Call(name, ["ZRANGEBYLEX", name, f"({user}", "+", *limit]) for name in names]
+        calls += [Call(name, ["ZREVRANGEBYLEX", name, f"({user}", "-", *limit]) for name in names]
+        replies = await self._nodes.run(calls, durably=False)
+        return [found.decode() for reply in replies for found in reply]
+
+    async def users(self, partitions: int) -> int:
+        """Return how many users there are (see ``StateReader``)."""
         names = [PartitionKeys(self._prefix, number).users for number in range(partitions)]
         counts = await self._nodes.run([Call(name, ["ZCARD", name]) for name in names], durably=False)
         return sum(counts)

@@ -13,7 +13,7 @@ from segstream.core.time import NEVER
 from segstream.ports import Commit, Meta, OutboxEntry, TakeOver, Told
 
 _NUMBERS = ("incarnation", "epoch", "revision", "sequence", "clock", "partitions", "rebuilt")
-_TEXTS = ("bases", "sweep", "rebuild", "reset")
+_TEXTS = ("bases", "sweep", "rebuild", "reset", "origin")
 _OFFSET = "offset:"
 
 
@@ -36,6 +36,7 @@ class RedisStateStore:
     ) -> None:
         self._nodes, self._keys = Nodes(client, deadline), PartitionKeys(prefix, partition)
         self._epoch = 0
+        self._origin = ""
         self.durability = "not known before the partition is taken over"
         """What becomes of an acknowledged commit when Redis dies, for a person."""
         self.promised = False
@@ -49,7 +50,7 @@ class RedisStateStore:
         _, fields, entries, due, forgotten = reply
         meta = read_meta(fields)
         outbox = [OutboxEntry(int(number.partition(b"-")[0]), pair[1]) for number, pair in entries]
-        self._epoch = meta.epoch
+        self._epoch, self._origin = meta.epoch, meta.origin
         for kept in await self._nodes.durability():
             self.durability, self.promised = kept.text, kept.promised
         return TakeOver(meta, outbox, int(due or NEVER), bool(forgotten))
@@ -65,6 +66,10 @@ class RedisStateStore:
         """Apply ``commit`` wholly and durably, and return the earliest due time (see ``StateStore``)."""
         keys, meta, states, prefix = self._keys, commit.meta, commit.states, self._keys.user_prefix
         fields = _fields(meta)
+        if (
+            meta.origin != self._origin
+        ):  # it grows with each version of the definitions, and hardly ever changes
+            fields += ("origin", meta.origin)
         due: list[Argument] = []
         undue: list[Argument] = []
         for user, at in commit.timers.items():
@@ -92,6 +97,7 @@ class RedisStateStore:
                 )
             ]
         )
+        self._origin = meta.origin
         return int(reply[1] or NEVER)
 
     async def due(self, before: int, limit: int) -> list[tuple[str, int]]:
@@ -115,7 +121,15 @@ class RedisStateStore:
     async def renew(self, meta: Meta) -> None:
         """Replace the whole meta, and empty the rest (see ``StateStore``)."""
         keys = self._keys
-        words = [self._epoch, meta.revision - 1, meta.revision, meta.incarnation, *_fields(meta)]
+        words = [
+            self._epoch,
+            meta.revision - 1,
+            meta.revision,
+            meta.incarnation,
+            *_fields(meta),
+            "origin",
+            meta.origin,
+        ]
         await self._nodes.run([call("renew", [keys.meta, keys.timers, keys.outbox, keys.users], words)])
 
     async def close(self) -> None:

@@ -64,19 +64,23 @@ def read_definitions(text: str, file: str = "<definitions>") -> Definitions:
 def find_mistakes(text: str, file: str = "<definitions>") -> list[DefinitionError]:
     """Return the mistakes of a definitions file, from top to bottom.
 
-    They are looked for in rounds: YAML, shape, features and names, conditions. A round is not begun while the last
-    one found any.
+    What reads a feature or segment that is wrong itself is not blamed for it, and of one condition the first mistake is
+    told. While the YAML is no YAML, or a whole section is out of shape, nothing further is looked for.
     """
     return _ordered(_read(text, file)[0])
 
 
 def _read(text: str, file: str) -> tuple[Source, Definitions | None]:
     source = parse(text, file)
-    if source.mistakes:
+    if source.data is None:
         return source, None
     document = read_document(source)
     return source, None if document is None else Builder(source, document).build()
 
 
 def _ordered(source: Source) -> list[DefinitionError]:
-    return sorted(source.mistakes, key=lambda mistake: (mistake.line, mistake.column))
+    """Return the mistakes from top to bottom, the first at each place: what follows there is a consequence."""
+    first: dict[tuple[int, int], DefinitionError] = {}
+    for mistake in source.mistakes:
+        first.setdefault((mistake.line, mistake.column), mistake)
+    return [first[place] for place in sorted(first)]

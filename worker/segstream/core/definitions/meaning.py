@@ -8,12 +8,17 @@ from collections.abc import Iterable
 from typing import Any
 
 from segstream.core.definitions.model import Discovered, Feature, Group, Segment, Selector
+from segstream.core.expressions import Filter
 from segstream.core.features import FeatureSpec, default_resolution
+from segstream.core.features.identity import plain
 from segstream.core.time import DAY
+from segstream.core.types import Scalar
 
 
-def fingerprint(selector: Selector, path: tuple[str, ...] | None, spec: FeatureSpec) -> str:
-    """Hash what a feature keeps: events, path, operation and options, defaults filled in."""
+def fingerprint(
+    selector: Selector, path: tuple[str, ...] | None, spec: FeatureSpec, where: Filter | None = None
+) -> str:
+    """Hash what a feature keeps: events, filter, path, operation and options, defaults filled in."""
     resolution = spec.resolution
     if spec.window is not None and resolution is None:
         resolution = default_resolution(spec.window)
@@ -29,18 +34,21 @@ def fingerprint(selector: Selector, path: tuple[str, ...] | None, spec: FeatureS
             "half_life": spec.half_life,
             "per": spec.per or (DAY if spec.op == "rate" else None),
             "kind": spec.kind.value if spec.kind else None,
+            # Only where they are: what was written before there were filters and shares keeps its meaning.
+            **({"where": where.text} if where else {}),
+            **({"equals": _written(spec.equals)} if spec.equals else {}),
         }
     )
 
 
-def content_hash(
+def meaning_of(
     features: Iterable[Feature],
     descriptions: dict[str, str],
     segments: Iterable[Segment],
     groups: Iterable[Group],
     discovered: Iterable[Discovered],
-) -> str:
-    """Hash a whole file's meaning; labels and descriptions belong to it, since others read them.
+) -> dict[str, dict[str, Any]]:
+    """Return a whole file's meaning by section and name; labels and descriptions belong to it, since others read them.
 
     Parameters
     ----------
@@ -49,34 +57,45 @@ def content_hash(
     descriptions : dict
         Feature -> its description.
     """
-    return _hash(
-        {
-            "features": {item.name: [item.fingerprint, item.expose] for item in features},
-            "descriptions": descriptions,
-            "segments": {
-                item.name: {
-                    "when": item.when.text,
-                    "leave_when": item.leave_when.text if item.leave_when else None,
-                    "min_dwell": item.min_dwell,
-                    "label": item.label,
-                    "description": item.description,
-                    "owner": item.owner,
-                    "tags": item.tags,
-                }
-                for item in segments
-            },
-            "groups": {item.name: item.segments for item in groups},
-            "discovered": {
-                item.name: [item.model, item.clusters, [number.text for number in item.inputs]]
-                for item in discovered
-            },
-        }
-    )
+    return {
+        "features": {item.name: [item.fingerprint, item.expose] for item in features},
+        "descriptions": descriptions,
+        "segments": {
+            item.name: {
+                "when": item.when.text,
+                "leave_when": item.leave_when.text if item.leave_when else None,
+                "min_dwell": item.min_dwell,
+                **({"cooldown": item.cooldown} if item.cooldown else {}),
+                **({"confirm_for": item.confirm_for} if item.confirm_for else {}),
+                "label": item.label,
+                "description": item.description,
+                "owner": item.owner,
+                "tags": item.tags,
+                **({"renamed_from": item.renamed_from} if item.renamed_from else {}),
+            }
+            for item in segments
+        },
+        "groups": {item.name: item.segments for item in groups},
+        "discovered": {
+            item.name: [item.model, item.clusters, [number.text for number in item.inputs]]
+            for item in discovered
+        },
+    }
+
+
+def content_hash(meaning: dict[str, dict[str, Any]]) -> str:
+    """Hash what `meaning_of` returned."""
+    return _hash(meaning)
 
 
 def _hash(meaning: dict[str, Any]) -> str:
     canonical = json.dumps(meaning, sort_keys=True, separators=(",", ":"), ensure_ascii=True)
     return hashlib.sha256(canonical.encode()).hexdigest()
+
+
+def _written(values: tuple[Scalar, ...]) -> list[str]:
+    """Return values in one order and spelling; 3 and 3.0 are the same."""
+    return sorted({json.dumps(plain(it) if isinstance(it, float) else it) for it in values})
 
 
 def _sorted(names: frozenset[str] | None) -> list[str] | None:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Final, TypeAlias
 
-from segstream.core.expressions import Condition, Number
+from segstream.core.expressions import Condition, Filter, Number
 from segstream.core.features import Accumulator
-from segstream.core.types import Value
+from segstream.core.features.each import each
+from segstream.core.types import State, Value
 from segstream_schemas.definitions import DefinitionsDocument
 
 Document: TypeAlias = Mapping[str, Any]
@@ -16,6 +18,7 @@ Document: TypeAlias = Mapping[str, Any]
 
 
 _SCALARS: Final[frozenset[object]] = frozenset({int, float, str, bool})
+_EACH: Final = "[]"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,7 +63,8 @@ class Feature:
     selector : Selector
         The events that reach it.
     path : tuple of str or None
-        Keys down to the value in the event; None when it needs none.
+        Keys down to the value in the event, with ``[]`` after that of a list whose entries are all looked at; None
+        when it needs none.
     accumulator : Accumulator
         What is kept.
     expose : bool
@@ -68,7 +72,10 @@ class Feature:
     fingerprint : str
         Hash of the meaning: two features of one fingerprint can share a state, whatever they are called.
     read : callable
-        ``read(event) -> Value``: the value at ``path``, None where there is none.
+        ``read(event) -> Value``: the value at ``path``, None where there is none; of a path with ``[]`` a list of
+        them.
+    where : Filter or None
+        Which of the events that reach it count.
     """
 
     name: str
@@ -78,7 +85,13 @@ class Feature:
     accumulator: Accumulator
     expose: bool
     fingerprint: str
-    read: Callable[[Document], Value]
+    read: Callable[[Document], Any]
+    where: Filter | None = None
+
+    @property
+    def add(self) -> Callable[[State, int, Any, str], State]:
+        """How to add what ``read`` returns to the feature's state."""
+        return each(self.accumulator.add) if several(self.path) else self.accumulator.add
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,6 +114,12 @@ class Segment:
         For people; ``label`` is the name where none is given.
     tags : tuple of str
         For finding it.
+    renamed_from : str or None
+        What it was called in the version before.
+    cooldown : int
+        How long one cannot enter again after leaving, in ms.
+    confirm_for : int
+        How long the condition must hold without a break before one enters, in ms.
     """
 
     name: str
@@ -112,6 +131,9 @@ class Segment:
     description: str
     owner: str = ""
     tags: tuple[str, ...] = ()
+    renamed_from: str | None = None
+    cooldown: int = 0
+    confirm_for: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,6 +183,11 @@ class Definitions:
         In the file's order.
     content_hash : str
         SHA-256 of the meaning, in hex: comments, order of keys and spelling of durations do not matter.
+    meaning : dict of str to dict
+        What is hashed: by section, what each name in it means, as JSON has it.
+    memberships : tuple of str
+        Segments that conditions read by ``in_segment``. Whether the user is in ``memberships[i]`` is expected behind
+        the states of the features, at ``len(features) + i``.
     """
 
     document: DefinitionsDocument
@@ -169,6 +196,8 @@ class Definitions:
     groups: tuple[Group, ...]
     discovered: tuple[Discovered, ...]
     content_hash: str
+    meaning: Mapping[str, Mapping[str, Any]]
+    memberships: tuple[str, ...] = ()
     _known: tuple[frozenset[str], frozenset[str], frozenset[str]] = field(
         init=False, repr=False, compare=False
     )
@@ -212,10 +241,21 @@ class Definitions:
         return found
 
 
-def reader(path: tuple[str, ...] | None) -> Callable[[Document], Value]:
+def several(path: tuple[str, ...] | None) -> bool:
+    """Return whether a path can find several values in one event.
+
+    Examples
+    --------
+    >>> several(("properties", "products[]", "price")), several(("properties", "price"))
+    (True, False)
+    """
+    return path is not None and any(key.endswith(_EACH) for key in path)
+
+
+def reader(path: tuple[str, ...] | None) -> Callable[[Document], Any]:
     """Return a function that reads the value at a path of an event.
 
-    Lists, mappings and what is not there read as None.
+    Lists, mappings and what is not there read as None. A path with ``[]`` reads as a list, one for each entry.
 
     Examples
     --------
@@ -223,9 +263,13 @@ def reader(path: tuple[str, ...] | None) -> Callable[[Document], Value]:
     12.5
     >>> reader(("properties", "revenue"))({"properties": []}) is None
     True
+    >>> reader(("products[]", "price"))({"products": [{"price": 5}, {"price": None}, {"price": 2.5}]})
+    [5, None, 2.5]
     """
     if path is None:
         return lambda document: None  # noqa: ARG005 (all readers are called alike)
+    if several(path):
+        return partial(_found, path)
     *way, last = path
 
     def read(document: Document) -> Value:
@@ -238,3 +282,14 @@ def reader(path: tuple[str, ...] | None) -> Callable[[Document], Value]:
         return value if value.__class__ in _SCALARS else None
 
     return read
+
+
+def _found(path: tuple[str, ...], document: Document) -> list[Value]:
+    """Return the values at a path with ``[]``, in the event's order; None for an entry without one."""
+    parts: list[Any] = [document]
+    for key in path:
+        name = key.removesuffix(_EACH)
+        parts = [part.get(name) if part.__class__ is dict else None for part in parts]
+        if key.endswith(_EACH):
+            parts = [entry for part in parts if part.__class__ is list for entry in part]
+    return [part if part.__class__ in _SCALARS else None for part in parts]

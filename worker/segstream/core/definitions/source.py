@@ -27,6 +27,21 @@ MAX_DEPTH: Final = 12
 
 Path: TypeAlias = tuple[str | int, ...]
 
+_ADVICE: Final = {
+    "found character '\\t'": "indent with blanks, not tabs",
+    "expected ','": "a condition with [ ] { } , or : needs quotes",
+    "expected <block end>, but found '<block mapping start>'": "indent this line like those around it",
+    "expected <block end>": "put other quotes around a text that has quotes in it",
+    "mapping values are not allowed": "put a text with a : into quotes, or begin a new line and indent it",
+    "could not find expected ':'": "write a : and a blank after the key above",
+    "end of stream": "this quote is never closed",
+    "cannot start any token": "a text that begins so needs quotes",
+    "undefined alias": "a text that begins with * needs quotes",
+    "a comment or a line break": "a text that has quotes or begins with > or | needs quotes around the whole",
+    "another document": "one file is one document; remove the ---",
+}
+"""What a YAML parser says -> what to do."""
+
 _TAG: Final = "tag:yaml.org,2002:"
 
 
@@ -44,6 +59,8 @@ class Source:
         What was found wrong so far.
     values, keys : dict
         The node of every value, and of the key it stands under, by path.
+    broken : set of (str, str)
+        Section and name of what is wrong in itself. What reads it is not blamed for it.
     """
 
     text: str
@@ -52,6 +69,7 @@ class Source:
     mistakes: list[DefinitionError] = field(default_factory=list)
     values: dict[Path, Node] = field(default_factory=dict)
     keys: dict[Path, Node] = field(default_factory=dict)
+    broken: set[tuple[str, str]] = field(default_factory=set)
     _lines: list[str] = field(default_factory=list)
 
     def mistake(
@@ -95,7 +113,7 @@ class Source:
 
 
 def parse(text: str, file: str) -> Source:
-    """Parse a document; look at ``mistakes`` before ``data``.
+    """Parse a document; ``data`` is None where it cannot be told what was meant.
 
     Parameters
     ----------
@@ -121,9 +139,11 @@ def parse(text: str, file: str) -> Source:
         node = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
         mark: StringMark | None = error.problem_mark or error.context_mark
-        message = f"not valid YAML: {error.problem or error.context}"
-        if "but got" in message and ("expected ','" in message):
-            message += "; a condition with [ ] { } , or : needs quotes"
+        problem = str(error.problem or error.context)
+        if "end of stream" in problem and error.context_mark is not None:
+            mark = error.context_mark  # where the quote opens
+        advice = next((told for words, told in _ADVICE.items() if words in problem), "")
+        message = f"not valid YAML: {problem}{'; ' if advice else ''}{advice}"
         place = source.locate(message, mark.line, mark.column) if mark else DefinitionError(message, file)
         source.mistakes.append(place)
     except RecursionError:
@@ -137,7 +157,9 @@ def parse(text: str, file: str) -> Source:
         if node is None:
             source.mistakes.append(DefinitionError("the file is empty; begin with version: 1", file))
         else:
-            source.data = _Builder(source).build(node, ())
+            builder = _Builder(source)
+            data = builder.build(node, ())
+            source.data = None if builder.cut else data
     return source
 
 
@@ -145,10 +167,12 @@ class _Builder:
     def __init__(self, source: Source) -> None:
         self.source = source
         self.parts = 0
+        self.cut = False
 
     def build(self, node: Node, path: Path) -> Any:
         self.parts += 1
         self.source.values[path] = node
+        self.cut = self.cut or self.parts > MAX_PARTS or len(path) > MAX_DEPTH
         if self.parts > MAX_PARTS:
             return self._refuse(f"the file has more than {MAX_PARTS} values, aliases included", path)
         if len(path) > MAX_DEPTH:
@@ -190,7 +214,8 @@ class _Builder:
         text, tag = str(node.value), str(node.tag)
         read = _SCALARS.get(tag.removeprefix(_TAG))
         if read is None:
-            return self._refuse(f"the tag {tag} has no meaning here; remove it", path)
+            hint = ", or put the text into quotes" if tag.startswith("!") else ""
+            return self._refuse(f"the tag {tag} has no meaning here; remove it{hint}", path)
         try:
             return read(text)
         except ValueError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from difflib import get_close_matches
 from typing import Any, Final
@@ -9,6 +10,7 @@ from typing import Any, Final
 from pydantic import BaseModel, ValidationError
 
 from segstream.core.definitions.source import Path, Source
+from segstream.core.expressions.hints import about_unit
 from segstream.errors import DefinitionError
 from segstream_schemas.definitions import (
     DefinitionsDocument,
@@ -25,9 +27,27 @@ _PARTS: Final[dict[str, tuple[str, type[BaseModel] | None]]] = {
     "groups": ("group", GroupDefinition),
     "discovered": ("discovered segmentation", DiscoveredDefinition),
 }
-_DURATIONS: Final = ("window", "resolution", "half_life", "per", "min_dwell")
+_DURATIONS: Final = ("window", "resolution", "half_life", "per", "min_dwell", "cooldown", "confirm_for")
 _LISTS: Final = {"first_of": "[active, lapsed]", "features": "[orders, since(last_order)]", "tags": "[money]"}
+_NAMES: Final = ("first_of", "renamed_from")
 _EITHER: Final = ("event", "name", "topic")
+
+
+_WORD: Final = re.compile(r"[\w -]*")
+_FIRST: Final[dict[Path, str]] = {
+    ("segments",): "; a segment begins with when:",
+    ("features",): "; a feature begins with op:",
+}
+_SYNONYMS: Final = {
+    **dict.fromkeys(("avg", "average"), "mean"),
+    **dict.fromkeys(("total", "add"), "sum"),
+    **dict.fromkeys(("unique", "count_distinct", "uniq"), "distinct"),
+    **dict.fromkeys(("latest", "newest"), "last"),
+    **dict.fromkeys(("string", "str", "varchar"), "text"),
+    **dict.fromkeys(("int", "integer", "float", "decimal"), "number"),
+    **dict.fromkeys(("bool", "flag"), "boolean"),
+    **dict.fromkeys(("date", "datetime", "timestamp"), "time"),
+}
 
 
 def read_document(source: Source) -> DefinitionsDocument | None:
@@ -36,7 +56,8 @@ def read_document(source: Source) -> DefinitionsDocument | None:
     Returns
     -------
     DefinitionsDocument or None
-        None when there are mistakes.
+        Without the features, segments and so on that are wrong, which ``source.broken`` names; None when more than
+        single ones of them is wrong.
     """
     data = source.data
     if isinstance(data, dict):
@@ -51,6 +72,23 @@ def read_document(source: Source) -> DefinitionsDocument | None:
             if path not in told:
                 told[path] = source.mistake(_message(detail, path, _at(source.data, path)), path, key=key)
         source.mistakes.extend(told.values())
+        return _rest(source, data, {path[:2] for path in told})
+
+
+def _rest(source: Source, data: Any, wrong: set[Path]) -> DefinitionsDocument | None:
+    """Return the document without its wrong parts, so that mistakes in the others are told in the same go."""
+    whole = {path for path in wrong if len(path) < 2} - {("version",)}  # noqa: PLR2004 (a section and a name in it)
+    if whole or not isinstance(data, dict):
+        return None
+    rest = {key: {**value} if key in _PARTS else value for key, value in data.items()}
+    rest["version"] = 1
+    for path in wrong - {("version",)}:
+        section, name = str(path[0]), str(path[1])
+        source.broken.add((section, name))
+        rest[section].pop(name, None)
+    try:
+        return DefinitionsDocument.model_validate(rest)
+    except ValidationError:
         return None
 
 
@@ -84,22 +122,25 @@ def _message(detail: Mapping[str, Any], path: Path, value: Any) -> str:  # noqa:
     match kind:
         case "missing":
             return f"{_whole(path[:-1])} needs {field!r}"
+        case "extra_forbidden" if not _WORD.fullmatch(field):
+            return f"{field!r} is no key; {_about_key(field)}"
         case "extra_forbidden":
             return f"unknown key {field!r} in {_whole(path[:-1])}{_near(field, _keys(path[:-1]), 'known keys are')}"
         case "model_type" | "dict_type" if value is None:
             return f"{_whole(path)} is empty"
         case "model_type" | "dict_type":
-            return f"{_whole(path)} must be a mapping, key: value"
-        case "string_pattern_mismatch" if detail["loc"][-1] == "[key]" or field == "first_of":
+            return f"{_whole(path)} must be a mapping, key: value{_FIRST.get(path[:-1], '')}"
+        case "string_pattern_mismatch" if detail["loc"][-1] == "[key]" or field in _NAMES:
             name = path[-1] if detail["loc"][-1] == "[key]" else value
             letters = "letters, digits and _" if path[0] == "traits" else "small letters, digits and _"
+            if ":" in str(name):
+                return f"{name!r} is not a name; write a blank after the :"
             return f"{name!r} is not a name; use {letters}, beginning with a letter, at most 64"
         case "string_pattern_mismatch" if field in _DURATIONS:
-            unit = (
-                f"; give it a unit, for instance {value}d"
-                if str(value).isdigit()
-                else "; write for instance 90s, 15m, 12h, 30d or 8w"
-            )
+            written = about_unit("", str(value))
+            unit = "; write for instance 90s, 15m, 12h, 30d or 8w" if written is None else f"; {written[0]}"
+            if str(value).isdigit():
+                unit = f"; give it a unit, for instance {value}d"
             return f"{field}: {value!r} is not a duration{unit}"
         case "string_pattern_mismatch":
             return f"{field}: {value!r} is not a path; write keys joined by dots, for instance properties.revenue"
@@ -108,6 +149,9 @@ def _message(detail: Mapping[str, Any], path: Path, value: Any) -> str:  # noqa:
         case "literal_error":
             known = [word.strip("'") for word in context["expected"].replace(" or ", ", ").split(", ")]
             what = "type" if path[0] == "traits" else field
+            meant = _SYNONYMS.get(str(value).lower(), "")
+            if meant in known:
+                return f"unknown {what} {value!r}; did you mean {meant!r}?"
             return f"unknown {what} {value!r}{_near(str(value), known, 'known are')}"
         case "too_short" | "string_too_short":
             return f"{field} must not be empty"
@@ -123,6 +167,14 @@ def _message(detail: Mapping[str, Any], path: Path, value: Any) -> str:  # noqa:
             return f"{field}: {detail['msg'][:1].lower()}{detail['msg'][1:]}"
 
 
+def _about_key(field: str) -> str:
+    if "\u00a0" in field:
+        return "it has blanks that do not break, as word processors make them; type them anew"
+    if "=" in field and "==" not in field:
+        return "write key: value"
+    return "in { } a text with a comma needs quotes around it"
+
+
 def _wrong_text(field: str, value: Any, *, in_list: bool) -> str:
     if value is None:
         return f"{field} is empty; write something or remove it"
@@ -131,6 +183,8 @@ def _wrong_text(field: str, value: Any, *, in_list: bool) -> str:
         return f"{field}: {shown} has no unit; write for instance {shown}d"
     if field in _LISTS and not in_list:
         return f"{field} must be a list, for instance {_LISTS[field]}"
+    if isinstance(value, dict | list) and field == "equals":
+        return "equals must be a text, a number, true or false, or a list of such"
     if isinstance(value, dict | list):
         return f"{field} must be a text{' or a list of texts' if field in _EITHER else ''}"
     return f'{field} must be a text, not {shown}; put it in quotes: "{shown}"'

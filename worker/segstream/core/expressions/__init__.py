@@ -15,8 +15,20 @@ Traceback (most recent call last):
 segstream.core.expressions.errors.ExpressionError: since(last_order) is a duration and 60 is a number; write a unit, for instance 60d
 """
 
-from segstream.core.expressions.check import Scope
+from segstream.core.expressions.check import Scope, asked
 from segstream.core.expressions.condition import Condition, Input, Number, compile_condition, compile_number
 from segstream.core.expressions.errors import ExpressionError
+from segstream.core.expressions.filters import Filter, compile_filter
 
-__all__ = ["Condition", "ExpressionError", "Input", "Number", "Scope", "compile_condition", "compile_number"]
+__all__ = [
+    "Condition",
+    "ExpressionError",
+    "Filter",
+    "Input",
+    "Number",
+    "Scope",
+    "asked",
+    "compile_condition",
+    "compile_filter",
+    "compile_number",
+]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from segstream.core.expressions.check import Scope, boolean, check
 from segstream.core.expressions.courses import moves
@@ -57,6 +57,8 @@ class Condition:
     hold : callable
         ``hold(states, at) -> (truth, until)``: the truth at ``at``, and a moment after it up to which (exclusive)
         the truth certainly stays if no event comes. Never late; `NEVER` if it does not turn by itself.
+    node : Node
+        What it was compiled from, for whoever explains it part by part.
     """
 
     source: str
@@ -66,6 +68,7 @@ class Condition:
     moves: bool
     truth: Truth
     hold: Hold
+    node: Node = field(repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +128,7 @@ def compile_condition(text: str, scope: Scope) -> Condition:
         moves=moves(node),
         truth=truth(node),
         hold=hold(node),
+        node=node,
     )
 
 

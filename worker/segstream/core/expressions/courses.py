@@ -14,6 +14,7 @@ from typing import Final
 from segstream.core.expressions.errors import ExpressionError
 from segstream.core.expressions.tree import (
     Arithmetic,
+    Coalesce,
     Compare,
     Constant,
     Member,
@@ -75,7 +76,12 @@ def ages(node: Node) -> Iterator[Since]:
         yield from ages(child)
 
 
-def course(node: Node) -> Course:
+def windows(node: Node) -> list[Read]:
+    """Return the features of a value or a condition that move in steps."""
+    return [read for read in reads(node) if read.accumulator.motion is Motion.STEPS]
+
+
+def course(node: Node) -> Course:  # noqa: PLR0911 (one case per kind of node)
     """Return how a value moves.
 
     Raises
@@ -101,6 +107,8 @@ def course(node: Node) -> Course:
             return replace(inner, slope=None if inner.slope is None else -inner.slope)
         case Arithmetic():
             return _arithmetic(node)
+        case Coalesce():
+            return _either(node)
         case _:
             return course(children(node)[0])
 
@@ -152,6 +160,26 @@ def _arithmetic(node: Arithmetic) -> Course:
         _scaled(moving.slope, node, factor) if moving.ages else 0.0,
         abs(_scaled(moving.widest, node, factor) or 0.0),
         moving.rate,
+    )
+
+
+def _either(node: Coalesce) -> Course:
+    """Return how one of two values moves.
+
+    Which of the two it is changes in steps only. Of what moves all the time that holds for a plain ``since``, known
+    as long as its time is; a sum or a product may one day grow too large to be known.
+    """
+    one, other = course(node.left), course(node.right)
+    for part, way in ((node.left, one), (node.right, other)):
+        if way.rate or (way.flows and not isinstance(part, Since | Coalesce)):
+            advice = "a rate is never unknown" if way.rate else "compute with coalesce(...), not in it"
+            message = f"{write(part)} moves all the time; in coalesce() only since(x) may: {advice}"
+            raise ExpressionError(message, part.offset)
+    return Course(
+        one.windowed + other.windowed,
+        one.ages or other.ages,
+        one.slope if one.slope == other.slope else None,
+        max(one.widest, other.widest),
     )
 
 

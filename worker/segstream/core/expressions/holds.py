@@ -9,12 +9,15 @@ from __future__ import annotations
 from functools import partial
 from typing import Final
 
-from segstream.core.expressions.courses import compared, course, moves
+from segstream.core.expressions.courses import compared, course, moves, windows
 from segstream.core.expressions.tree import (
     MIRRORED,
+    Coalesce,
     Compare,
     Constant,
+    Exists,
     Junction,
+    Looks,
     Member,
     Negation,
     Node,
@@ -50,6 +53,8 @@ def hold(node: Node) -> Hold:
             return _compare(node)
         case _ if not moves(node):
             return _still(node)
+        case Looks() | Exists() | Coalesce():
+            return of_pieces(node, windows(node), flows=False)
         case Negation():
             return _negation(hold(node.operand))
         case Junction():

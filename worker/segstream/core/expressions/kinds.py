@@ -64,6 +64,23 @@ def numeric(node: Node) -> Node:
     return Guard(node, NUMBER, node.offset) if node.kind is ANY else node
 
 
+def textual(node: Node, look: str) -> Node:
+    """Take a value as a text to look into.
+
+    Raises
+    ------
+    ExpressionError
+        If it is of another kind.
+    """
+    if node.kind is ANY:
+        return Guard(node, TEXT, node.offset)
+    if node.kind is TEXT:
+        return node
+    text = write(node)
+    hint = f"in quotes it is a text: '{text}'" if isinstance(node, Constant) else "compare it with == or <"
+    raise ExpressionError(f"{text} is {article(node.kind)} and {look} takes texts; {hint}", node.offset)
+
+
 def result(left: Node, operator: Operator, right: Node, offset: int) -> ValueKind:
     """Return the kind of a sum, difference, product or quotient.
 
@@ -110,6 +127,8 @@ def fit(left: Node, right: Node, comparator: str) -> tuple[Node, Node]:
         raise ExpressionError(_unlike(left, right), culprit.offset)
     if comparator not in {"==", "!="} and left.kind in {BOOLEAN, ANY}:
         message = f"{write(left)} is {article(left.kind)} and has no order; compare it with == or !="
+        if left.kind is ANY:
+            message += f", numbers by {write(left)} - {write(right)} {comparator} 0"
         raise ExpressionError(message, left.offset)
     return left, right
 
@@ -131,6 +150,10 @@ def _unlike(left: Node, right: Node) -> str:
     if kinds == {TIME, DURATION}:
         time = left if left.kind is TIME else right
         return f"{message}; write since({write(time)})"
+    if kinds == {TIME, NUMBER}:
+        time, number = (left, right) if left.kind is TIME else (right, left)
+        unit = f"{write(number)}d" if isinstance(number, Constant) else "60d"
+        return f"{message}; write since({write(time)}) > {unit}, or a date in quotes: '2024-01-31'"
     if kinds == {NUMBER, TEXT} and _looks_like_number(right if isinstance(right, Constant) else left):
         return f"{message}; without quotes it is a number"
     return f"{message}; only values of one kind can be compared"

@@ -8,6 +8,7 @@ from importlib import resources
 from typing import TYPE_CHECKING, Final
 
 from segstream.core.expressions.errors import ExpressionError
+from segstream.core.expressions.hints import about_sign, about_unit
 
 if TYPE_CHECKING:
     from lark import Lark, Token, Tree
@@ -18,28 +19,10 @@ MAX_LENGTH: Final = 4_000
 MAX_DEPTH: Final = 50
 """Levels of one condition. Everything after the parser recurses, twice or thrice per level."""
 
-_INSTEAD: Final = {
-    "=": "to compare, write ==",
-    "!": "to negate, write not; to compare, write !=",
-    "&": "write and",
-    "|": "write or",
-    "%": "write a fraction: 0.1 for 10 percent",
-    "“": "use straight quotes: 'text'",
-    "”": "use straight quotes: 'text'",
-    "‘": "use straight quotes: 'text'",  # noqa: RUF001 (as below)
-    "’": "use straight quotes: 'text'",  # noqa: RUF001 (that it looks like a quote is the point)
-    "≥": "write >=",
-    "≤": "write <=",
-    "≠": "write !=",
-    "$": "amounts are plain numbers: 500",
-    "€": "amounts are plain numbers: 500",
-    ".": "write 0.5, not .5",
-    "^": "there are no powers",
-}
-_UNITS: Final = re.compile(
-    r"(\d+(?:\.\d+)?)\s*((s|m|h|d|w)|(sec|min|hour|day|week)\w*|(month|year)\w*|mo|y)$", re.IGNORECASE
+_STRINGS: Final = re.compile(r"'[^'\n]*'|\"[^\"\n]*\"")
+_DATE: Final = re.compile(
+    r"(?<![\w.])(\d{4}-\d{1,2}-\d{1,2}(T[\d:.]+Z?)?|\d{1,2}([./])\d{1,2}\3\d{4})(?![\w.])"
 )
-_LETTERS: Final = {"sec": "s", "min": "m", "hour": "h", "day": "d", "week": "w"}
 
 
 @cache
@@ -72,6 +55,7 @@ def parse(text: str) -> Tree[Token]:
         raise ExpressionError(message, MAX_LENGTH)
     if not text.strip():
         raise ExpressionError("the condition is empty; write for instance orders >= 3")
+    _check_dates(text)
     from lark.exceptions import UnexpectedCharacters, UnexpectedToken  # noqa: PLC0415 (as above)
 
     try:
@@ -98,39 +82,22 @@ def _unexpected_end(text: str) -> ExpressionError:
 
 def _unexpected(text: str, offset: int, found: str) -> ExpressionError:
     before = text[:offset].rstrip()
-    amount = _UNITS.search(f"{_last_word(before)} {found}")
-    if amount and not found.startswith(tuple("'\"")):
-        return ExpressionError(_about_unit(amount), before.rindex(_last_word(before)))
-    if found[0] in "'\"" and len(found) == 1:
+    unit = about_unit(before, found)
+    if unit is not None:
+        return ExpressionError(*unit)
+    if found in {"'", '"'}:
         return ExpressionError("this text has no closing quote", offset)
+    hint = about_sign(before, found, text[offset + len(found) :])
     message = f"{found!r} was not expected here"
-    hint = _INSTEAD.get(found[0])
-    if found == ">" and before.endswith("<"):
-        hint = "to compare, write !="
-    elif found == "," and re.search(r"\d$", before):
-        hint = "write numbers without commas: 1000"
-    elif found.lower() in {"and", "or", "not", "in"} and found != found.lower():
-        hint = f"write {found.lower()} in small letters"
-    elif found.lower() == "is":
-        hint = "to compare, write =="
-    elif found.lower() == "between":
-        hint = "write x >= 1 and x <= 5"
     return ExpressionError(f"{message}; {hint}" if hint else message, offset)
 
 
-def _last_word(before: str) -> str:
-    words = before.split()
-    return words[-1] if words else ""
-
-
-def _about_unit(amount: re.Match[str]) -> str:
-    number, word, letter, unit, _ = amount.groups()
-    if letter or unit:
-        letter = (letter or _LETTERS[unit.lower()]).lower()
-        if "." in number:
-            return f"a duration is made of whole numbers: write 36h, not {number}{letter}"
-        return f"write {number}{letter}, without a space and with one letter for the unit"
-    return f"{word} is not a unit, its length varies; write days, for instance 30d or 365d"
+def _check_dates(text: str) -> None:
+    """Refuse a date without quotes: read as a difference of numbers it would mean something nobody wants."""
+    date = _DATE.search(_STRINGS.sub(lambda quoted: "_" * len(quoted[0]), text))
+    if date is not None:
+        written = f"'{date[0]}'" if "-" in date[0] else "'2024-01-31', year first"
+        raise ExpressionError(f"{date[0]} is no number; a date needs quotes: {written}", date.start())
 
 
 def _check_depth(tree: Tree[Token]) -> None:

@@ -16,6 +16,7 @@ from segstream.core.types import ValueKind
 
 Comparator: TypeAlias = Literal["==", "!=", "<", "<=", ">", ">="]
 Operator: TypeAlias = Literal["+", "-", "*", "/"]
+Look: TypeAlias = Literal["contains", "starts_with", "matches"]
 
 MIRRORED: Final[dict[Comparator, Comparator]] = {
     "==": "==",
@@ -87,6 +88,16 @@ class Guard:
 
 
 @dataclass(frozen=True, slots=True)
+class Coalesce:
+    """A value, or another one while the first is unknown."""
+
+    left: Node
+    right: Node
+    kind: ValueKind
+    offset: int
+
+
+@dataclass(frozen=True, slots=True)
 class Compare:
     """Two values of one kind, compared."""
 
@@ -104,6 +115,26 @@ class Member:
     operand: Node
     items: tuple[Constant, ...]
     negated: bool
+    offset: int
+    kind: ValueKind = ValueKind.BOOLEAN
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """What a text looks like: what it contains, what it begins with, which pattern is found in it."""
+
+    look: Look
+    left: Node
+    right: Node
+    offset: int
+    kind: ValueKind = ValueKind.BOOLEAN
+
+
+@dataclass(frozen=True, slots=True)
+class Exists:
+    """Whether a feature or trait is known; never unknown itself."""
+
+    operand: Read
     offset: int
     kind: ValueKind = ValueKind.BOOLEAN
 
@@ -128,7 +159,19 @@ class Junction:
 
 
 Node: TypeAlias = (
-    Constant | Read | Since | Negative | Arithmetic | Guard | Compare | Member | Negation | Junction
+    Constant
+    | Read
+    | Since
+    | Negative
+    | Arithmetic
+    | Guard
+    | Coalesce
+    | Compare
+    | Member
+    | Looks
+    | Exists
+    | Negation
+    | Junction
 )
 
 
@@ -137,7 +180,7 @@ def children(node: Node) -> tuple[Node, ...]:
     match node:
         case Constant() | Read():
             return ()
-        case Arithmetic() | Compare():
+        case Arithmetic() | Compare() | Coalesce() | Looks():
             return (node.left, node.right)
         case Junction():
             return node.parts
@@ -162,10 +205,11 @@ def write(node: Node) -> str:
 _EITHER, _BOTH, _NOT, _COMPARE, _SUM, _PRODUCT, _ATOM = range(7)
 
 
-def _write(node: Node) -> tuple[str, int]:  # noqa: C901, PLR0911 (one case per kind of node)
+def _write(node: Node) -> tuple[str, int]:  # noqa: C901, PLR0911, PLR0912 (one case per kind of node)
     match node:
         case Constant():
-            return _constant(node), _ATOM
+            text = _constant(node)
+            return text, _ATOM if " * " not in text or isinstance(node.value, str) else _PRODUCT
         case Read():
             return node.name, _ATOM
         case Since():
@@ -182,6 +226,12 @@ def _write(node: Node) -> tuple[str, int]:  # noqa: C901, PLR0911 (one case per 
         case Member():
             items = ", ".join(_constant(item) for item in node.items)
             return f"{_inside(node.operand, _SUM)} {'not in' if node.negated else 'in'} [{items}]", _COMPARE
+        case Looks():
+            return f"{_inside(node.left, _SUM)} {node.look} {_inside(node.right, _SUM)}", _COMPARE
+        case Exists():
+            return f"exists({write(node.operand)})", _ATOM
+        case Coalesce():
+            return f"coalesce({write(node.left)}, {write(node.right)})", _ATOM
         case Negation():
             return f"not {_inside(node.operand, _NOT)}", _NOT
         case Junction():

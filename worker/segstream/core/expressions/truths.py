@@ -10,12 +10,15 @@ import operator
 from collections.abc import Callable
 from typing import Any, Final, TypeAlias
 
+from segstream.core.expressions.patterns import pattern
 from segstream.core.expressions.tree import (
     MIRRORED,
     Comparator,
     Compare,
     Constant,
+    Exists,
     Junction,
+    Looks,
     Member,
     Negation,
     Node,
@@ -38,13 +41,18 @@ TESTS: Final[dict[Comparator, Callable[[Any, Any], bool]]] = {
 }
 
 
-def truth(node: Node) -> Truth:
+def truth(node: Node) -> Truth:  # noqa: PLR0911 (one case per kind of node)
     """Compile a condition."""
     match node:
         case Compare():
             return _compare(node)
         case Member():
             return _tested(getter(node.operand), membership(node))
+        case Looks():
+            return _looks(node)
+        case Exists():
+            known = getter(node.operand)
+            return lambda states, at: known(states, at) is not None
         case Negation():
             operand = truth(node.operand)
             return lambda states, at: None if (value := operand(states, at)) is None else not value
@@ -111,6 +119,27 @@ def _against(left: Node, compare: Callable[[Any, Any], bool], bound: Any) -> Tru
 
 def _tested(read: Getter, test: Test) -> Truth:
     return lambda states, at: None if (value := read(states, at)) is None else test(value)
+
+
+def _looks(node: Looks) -> Truth:
+    left = getter(node.left)
+    if node.look == "matches":
+        found = pattern(str(node.right.value))  # type: ignore[union-attr]  # a constant, as checked
+        return lambda states, at: None if (text := left(states, at)) is None else found(text)
+    if isinstance(node.right, Constant):
+        part = str(node.right.value)
+        if node.look == "contains":
+            return _tested(left, lambda text: part in text)
+        return _tested(left, lambda text: text.startswith(part))
+    right, contains = getter(node.right), node.look == "contains"
+
+    def looks(states: States, at: int) -> bool | None:
+        one, other = left(states, at), right(states, at)
+        if one is None or other is None:
+            return None
+        return other in one if contains else one.startswith(other)
+
+    return looks
 
 
 def _alike(node: Compare) -> Truth:

@@ -18,7 +18,6 @@ from segstream.core.expressions.tree import (
     Comparator,
     Compare,
     Constant,
-    Member,
     Negative,
     Node,
     Read,
@@ -128,7 +127,7 @@ def of_rate(node: Compare) -> Hold:
     return multiple
 
 
-def of_pieces(node: Compare | Member, windowed: Iterable[Read], *, flows: bool) -> Hold:
+def of_pieces(node: Node, windowed: Iterable[Read], *, flows: bool) -> Hold:
     """Compare values that move in steps and, if ``flows``, evenly in between.
 
     Between two steps the difference of both sides only rises or only falls, so the comparison turns there at most
@@ -140,7 +139,9 @@ def of_pieces(node: Compare | Member, windowed: Iterable[Read], *, flows: bool) 
     def moments(states: States, at: int) -> Iterator[int]:
         return merge(*([moment for moment, _ in steps(states[index], at)] for index, steps in sources))
 
-    return _flowing(node, known, moments) if flows else _stepping(known, moments)
+    if flows and isinstance(node, Compare):
+        return _flowing(node, known, moments)
+    return _stepping(known, moments)
 
 
 def _stepping(known: Truth, moments: Moments) -> Hold:
@@ -154,8 +155,8 @@ def _stepping(known: Truth, moments: Moments) -> Hold:
     return stepping
 
 
-def _flowing(node: Compare | Member, known: Truth, moments: Moments) -> Hold:
-    gap = getter(Arithmetic("-", node.left, node.right, node.left.kind, node.offset))  # type: ignore[union-attr]  # a list cannot flow
+def _flowing(node: Compare, known: Truth, moments: Moments) -> Hold:
+    gap = getter(Arithmetic("-", node.left, node.right, node.left.kind, node.offset))
 
     def flowing(states: States, at: int) -> tuple[bool | None, int]:
         now, start = known(states, at), at

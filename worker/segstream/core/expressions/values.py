@@ -12,7 +12,18 @@ from math import isfinite
 from typing import Any, Final, TypeAlias
 
 from segstream.core.expressions.errors import ExpressionError
-from segstream.core.expressions.tree import Arithmetic, Constant, Guard, Negative, Node, Operator, Read, Since
+from segstream.core.expressions.tree import (
+    Arithmetic,
+    Coalesce,
+    Constant,
+    Guard,
+    Negative,
+    Node,
+    Operator,
+    Read,
+    Since,
+)
+from segstream.core.time import CENTURY
 from segstream.core.types import State, ValueKind
 
 States: TypeAlias = Sequence[State]
@@ -26,6 +37,9 @@ _OPERATIONS: Final[dict[Operator, Callable[[Any, Any], Any]]] = {
     "/": operator.truediv,
 }
 
+LARGEST: Final = {ValueKind.NUMBER: 1e15, ValueKind.DURATION: CENTURY}
+"""The largest number and duration that may be written: beyond 1e15 a double cannot tell neighbours with tenths apart."""
+
 _CLASSES: Final[dict[ValueKind, tuple[type, ...]]] = {
     ValueKind.NUMBER: (int, float),
     ValueKind.TEXT: (str,),
@@ -33,7 +47,7 @@ _CLASSES: Final[dict[ValueKind, tuple[type, ...]]] = {
 }
 
 
-def getter(node: Node) -> Getter:
+def getter(node: Node) -> Getter:  # noqa: PLR0911 (one case per kind of node)
     """Compile a node that is a value.
 
     Raises
@@ -56,6 +70,9 @@ def getter(node: Node) -> Getter:
             return lambda states, at: None if (value := operand(states, at)) is None else -value
         case Arithmetic():
             return _arithmetic(node)
+        case Coalesce():
+            left, right = getter(node.left), getter(node.right)
+            return lambda states, at: right(states, at) if (value := left(states, at)) is None else value
         case _:
             raise TypeError(type(node).__name__)
 
@@ -93,7 +110,7 @@ def fold(node: Arithmetic | Negative) -> Constant | None:
             raise ExpressionError("this divides by zero", right.offset)
         return None
     value = combine(node.operator, left.value, right.value)
-    if value is None:
+    if value is None or (node.kind in LARGEST and abs(value) > LARGEST[node.kind]):
         raise ExpressionError("this divides by zero or is too large", node.offset)
     return Constant(value, node.kind, node.offset)
 

@@ -18,8 +18,8 @@ Examples
 
 from segstream.core.features.base import Accumulator
 from segstream.core.features.fixed import PER_UNIT, scaled
+from segstream.core.features.grid import default_resolution
 from segstream.core.features.registry import REGISTRY, build
 from segstream.core.features.spec import FeatureSpec
-from segstream.core.features.window import default_resolution
 
 __all__ = ["PER_UNIT", "REGISTRY", "Accumulator", "FeatureSpec", "build", "default_resolution", "scaled"]

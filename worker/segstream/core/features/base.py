@@ -97,7 +97,7 @@ class Accumulator(ABC):
         -------
         int
             The first moment after ``at``, exact to the millisecond, at which the comparison has another truth
-            than at ``at``; `NEVER` if there is none.
+            than at ``at``; `NEVER` if there is none. Of an unknown value the truth is unknown, a third one.
 
         Raises
         ------
@@ -107,7 +107,10 @@ class Accumulator(ABC):
         holds = comparison(op)
         now = self.value(state, at)
         for moment, value in self.steps(state, at):
-            if holds(value, bound) != holds(now, bound):  # type: ignore[arg-type]  # what has steps is a number
+            if now is None or value is None:
+                if now is not value:
+                    return moment
+            elif holds(value, bound) != holds(now, bound):  # type: ignore[arg-type]  # what has steps is a number
                 return moment
         return NEVER
 

@@ -54,7 +54,7 @@ READERS: Final[dict[ValueKind, Callable[[Value], Value]]] = {
 """For each kind that can be told: value -> the value to keep, or ``None`` if it is of another kind."""
 
 
-def _rank(value: Value) -> tuple[str, Value]:
+def rank(value: Value) -> tuple[str, Value]:
     """Order values of any kind, for the case that one message id told two things at one moment."""
     return type(value).__name__, value
 
@@ -62,7 +62,7 @@ def _rank(value: Value) -> tuple[str, Value]:
 def _later(a: Told, b: Told) -> bool:
     if a[0] != b[0]:
         return a[0] > b[0]
-    return (a[1], _rank(a[2])) > (b[1], _rank(b[2]))
+    return (a[1], rank(a[2])) > (b[1], rank(b[2]))
 
 
 class _OneTold(Accumulator):

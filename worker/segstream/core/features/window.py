@@ -2,55 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from segstream.core.features.base import Accumulator
 from segstream.core.features.fixed import PER_UNIT, Wide, amount, kept, plus, whole
-from segstream.core.time import DAY, HOUR, MINUTE, NEVER, SECOND
-from segstream.core.types import Motion, Value
+from segstream.core.features.grid import Sliding
+from segstream.core.time import NEVER
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-RESOLUTIONS: Final = (DAY, 6 * HOUR, HOUR, 15 * MINUTE, 5 * MINUTE, MINUTE, 10 * SECOND)
-"""Default bucket widths in ms, widest first; 1 s where all of these are too wide."""
-
-FINENESS: Final = 288
-"""Buckets a window has at least by default: 24 h in 5 m, so it is right to about a third of a percent."""
-
-MOST_BUCKETS: Final = 10_000
-"""Buckets a window may have: some 100 KB of state for a user who fills them all."""
+    from segstream.core.types import Value
 
 Windowed: TypeAlias = tuple[Wide, int, dict[int, Wide]]
 """Sum of all buckets; the moment the earliest of them leaves; bucket number -> amount, ascending."""
 
 
-def default_resolution(window: int) -> int:
-    """Return the bucket width of a window that does not set its own.
-
-    It is the widest of 1 s, 10 s, 1 m, 5 m, 15 m, 1 h, 6 h, 1 d that goes into the window at least 288 times
-    (it need not go evenly), else 1 s.
-
-    Parameters
-    ----------
-    window : int
-        Milliseconds.
-
-    Examples
-    --------
-    >>> default_resolution(30 * DAY) == HOUR, default_resolution(365 * DAY) == DAY
-    (True, True)
-    """
-    return next((width for width in RESOLUTIONS if window // width >= FINENESS), SECOND)
-
-
-class Window(Accumulator):
-    """Count or sum over a sliding window; 0 while it is empty.
-
-    Buckets lie on a fixed grid, multiples of the resolution since 1970, and only those that hold something
-    are kept. An event counts from its timestamp until the end of its bucket plus the window, exclusive. What
-    is out of reach for the newest bucket is dropped at once, so a state has no more than
-    ``window / resolution + 2`` buckets.
+class Window(Sliding):
+    """Count or sum over a sliding window; 0 while it is empty. See `Sliding` for its buckets.
 
     Parameters
     ----------
@@ -70,6 +38,7 @@ class Window(Accumulator):
 
     Examples
     --------
+    >>> from segstream.core.time import HOUR, SECOND
     >>> visits = Window(HOUR)
     >>> state = visits.add(visits.zero(), 4_000, None, "m1")
     >>> visits.next_change(state, 4_000) == 10 * SECOND + HOUR
@@ -78,23 +47,12 @@ class Window(Accumulator):
     (1, 0)
     """
 
-    __slots__ = ("of", "reach", "resolution", "summing", "window")
-
-    motion = Motion.STEPS
+    __slots__ = ("of", "summing")
 
     def __init__(
         self, window: int, resolution: int | None = None, *, summing: bool = False, of: bool = False
     ) -> None:
-        width = default_resolution(window) if resolution is None else resolution
-        if resolution is not None and resolution > window:
-            message = "resolution must not be longer than the window"
-            raise ValueError(message)
-        if window > width * MOST_BUCKETS:
-            message = f"resolution is too fine: the window would have over {MOST_BUCKETS} buckets"
-            raise ValueError(message)
-        self.window = window
-        self.resolution = width
-        self.reach = width + window  # from the start of a bucket to the moment it leaves
+        super().__init__(window, resolution)
         self.summing = summing
         self.of = of
 
@@ -172,9 +130,6 @@ class Window(Accumulator):
                 return rest, bucket * self.resolution + self.reach, remaining
             del remaining[bucket]
         return self.zero()
-
-    def _last_departed(self, at: int) -> int:
-        return (at - self.reach) // self.resolution
 
     def _departed(self, buckets: dict[int, Wide], at: int) -> int:
         last = self._last_departed(at)
