@@ -57,7 +57,7 @@ async def rewrite(scene: Scene, user: str) -> tuple[str, int]:
     client = Redis.from_url(scene.redis)
     try:
         packed = await client.get(key)
-        assert packed is not None
+        assert isinstance(packed, bytes)
         state = User.decode(user, packed)
         name, (since, until) = next(iter(state.held.items()))
         state.held = {**state.held, name: (since - DAY, until)}

@@ -81,7 +81,8 @@ async def check_decisions(case: Case, seed: int) -> None:
         told = {name: each.user.held for name, each in explained.items()}
         if case.replay:
             offset = flow.partition.meta.offsets.get("events", -1) + 1
-            await feed(flow, [clock_record(offset, at + 1 + case.grace, partition=number)])
+            # A control record fires what is due at its moment, too; a live clock what is due before.
+            await feed(flow, [clock_record(offset, at + case.grace, partition=number)])
             await finish(flow, None)
         else:
             await finish(flow, at + 1 + case.grace)

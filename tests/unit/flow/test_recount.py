@@ -10,6 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from segstream.adapters.memory.state import partition_of
 from segstream.core.definitions import read_definitions
 from segstream.core.origin import Origin
 from segstream.core.partitioning import murmur2
@@ -19,7 +20,7 @@ from segstream.verify.partition import Events, Group, Terms
 from segstream.verify.rules import Rules
 from tests.unit.flow.examples import Case, cases
 from tests.unit.flow.test_flow_properties import EXAMPLES, LONG, PHASES, recount
-from tests.unit.flow.worlds import SKEW, World, clock_record, partition_of, play_at_random
+from tests.unit.flow.worlds import SKEW, World, clock_record, play_at_random
 
 
 async def check(case: Case, seed: int) -> None:

@@ -96,10 +96,12 @@ class History:
                 )
         while True:
             lacking = [there for there, offset in last.items() if not await self._has(there, offset)]
-            if records := list(self._merged(last, lacking)):
+            if records := self._merged(last, lacking):
                 yield records
-            if not lacking:
+            elif not lacking:
                 return
+            if not lacking:
+                continue
             with kafka_errors("read the events again"):
                 found = await consumer.getmany(*lacking, timeout_ms=_POLL_MS, max_records=_RECORDS)
             for there, part in found.items():
@@ -120,7 +122,7 @@ class History:
     def _merged(self, last: Mapping[TopicPartition, int], lacking: Sequence[TopicPartition]) -> list[Any]:
         """Take what can be put in order: while a log has nothing at hand, the others wait for it."""
         taken: list[Any] = []
-        if lacking and len(self._queues) > 1:
+        if lacking:
             return taken
         while heads := [
             queue for there, queue in self._queues.items() if queue and queue[0].offset <= last[there]
