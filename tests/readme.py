@@ -36,22 +36,31 @@ from segstream_schemas import RejectionReason
 ROOT: Final = Path(__file__).parents[1]
 README: Final = ROOT / "README.md"
 
+_ONE: Final = "one number"
+_EXACT: Final = "exact"
 _MEANINGS: Final = {
-    "count": "how many; with `of`: only those that hold a value there",
-    "sum": "their numbers added up",
-    "mean": "the average of their numbers",
-    "min": "the least",
-    "max": "the greatest",
-    "first": "what the earliest told",
-    "last": "what the latest told",
-    "first_time": "when the earliest was",
-    "last_time": "when the latest was",
-    "rate": "how often lately, per unit of time",
-    "distinct": "how many different ones",
-    "top": "the most frequent",
-    "share": "which part of the events selected is so",
-    "days_active": "on how many days there were any",
+    "count": ("how many; with `of`: only those that hold a value there", "0", _ONE, _EXACT),
+    "sum": ("their numbers added up", "0", _ONE, "exact to six decimals"),
+    "mean": ("the average of their numbers", "", "two numbers", "exact to six decimals"),
+    "min": ("the least number", "", _ONE, _EXACT),
+    "max": ("the greatest number", "", _ONE, _EXACT),
+    "first": ("what the earliest told", "", "one value", _EXACT),
+    "last": ("what the latest told", "", "one value", _EXACT),
+    "first_time": ("when the earliest was", "", "one time", _EXACT),
+    "last_time": ("when the latest was", "", "one time", _EXACT),
+    "rate": ("how often lately, per unit of time", "0", "65 numbers", "to 2⁻⁶⁴"),
+    "distinct": (
+        "how many different values",
+        "0",
+        "8 bytes a value, up to 2 KB",
+        "exact up to 256, then 6.3 %",
+    ),
+    "top": ("the most frequent value", "", "100 values and counts", "exact or unknown"),
+    "share": ("which part of them is so, 0 to 1", "", "two numbers", _EXACT),
+    "days_active": ("on how many different days (UTC)", "0", "7 numbers a year", _EXACT),
 }
+"""Of each operation what it keeps, what it begins with, what it takes per user (or bucket), and how exact it is."""
+
 _LIVE: Final = r"<!-- live -->\n```(?P<language>\w+)\n(?P<code>.*?)```\n(?:\n```text\n(?P<output>.*?)```\n)?"
 _BLOCK: Final = r"<!-- {kind}: (?P<name>.+?) -->\n```\w*\n(?P<body>.*?)```\n"
 
@@ -63,14 +72,15 @@ def settings() -> str:
 
 def features() -> str:
     """Return the table of operations: what each keeps, needs and takes."""
-    rows = ["| op | keeps of the events selected | needs | takes |", "|---|---|---|---|"]
+    rows = [
+        "| op | keeps of the events selected | needs | takes | begins with | per user (in a window: and bucket) | error |",
+        "|---|---|---|---|---|---|---|",
+    ]
     for op, operation in REGISTRY.items():
+        keeps, begins, size, error = _MEANINGS[op]
         takes = [option for option in operation.takes if option != "kind"]
-        cells = (
-            _MEANINGS[op],
-            *(" ".join(f"`{name}`" for name in names) for names in (operation.needs, takes)),
-        )
-        rows.append(f"| `{op}` | {' | '.join(cells)} |")
+        options = (" ".join(f"`{name}`" for name in names) for names in (operation.needs, takes))
+        rows.append(f"| `{op}` | {' | '.join((keeps, *options, begins or 'unknown', size, error))} |")
     return "\n".join(rows)
 
 

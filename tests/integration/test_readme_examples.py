@@ -48,10 +48,12 @@ class Page:
     scene : Scene
     web_port : int
         Where the worker's pages are.
+    folder : Path
+        Where the examples run and may leave files.
     """
 
-    def __init__(self, scene: Scene, web_port: int) -> None:
-        self.scene, self.web_port = scene, web_port
+    def __init__(self, scene: Scene, web_port: int, folder: Path) -> None:
+        self.scene, self.web_port, self.folder = scene, web_port, folder
         keys = f"{scene.prefix}segments"
         self.REPLACED = (
             ("-t segment-changes ", f"-t {scene.topic('changes')} "),
@@ -62,6 +64,7 @@ class Page:
             (" segments:", f" {keys}segments:"),
             ("'segments:", f"'{keys}segments:"),
             ("localhost:6066", f"localhost:{web_port}"),
+            ("worker/segstream/demo/definitions.yaml", str(DEFINITIONS)),
         )  # fmt: skip
 
     def command(self, example: Example) -> list[str]:
@@ -81,8 +84,8 @@ class Page:
     def run(self, example: Example) -> list[str]:
         """Return what an example prints; it has to end well and in time."""
         done = subprocess.run(
-            self.command(example), env=self.environment(), capture_output=True, text=True, timeout=WAIT_SECONDS,
-            check=False,
+            self.command(example), env=self.environment(), cwd=self.folder, capture_output=True, text=True,
+            timeout=WAIT_SECONDS, check=False,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         return self.read(done.stdout.splitlines())
@@ -90,7 +93,7 @@ class Page:
     def begin(self, example: Example, wanted: Sequence[str]) -> list[str]:
         """Return what an example that goes on for ever prints until all lines wanted have come, or the deadline."""
         with subprocess.Popen(
-            self.command(example), env=self.environment(), stdout=subprocess.PIPE, text=True
+            self.command(example), env=self.environment(), cwd=self.folder, stdout=subprocess.PIPE, text=True
         ) as process:
             assert process.stdout is not None
             deadline = threading.Timer(WAIT_SECONDS, process.kill)
@@ -159,7 +162,7 @@ def page(kafka: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -
         await deployments.tidy()
 
     scene = asyncio.run(begin())
-    own = Page(scene, free_port())
+    own = Page(scene, free_port(), folder)
     settings = scene.environment(DEFINITIONS, clock="event", sample_every=0, web_port=own.web_port)
     try:
         with Worker(settings) as worker:

@@ -14,7 +14,7 @@ from typer.main import get_group
 import segstream_schemas
 from segstream.cli.main_app import app
 from segstream.settings import PREFIX, Settings
-from tests.readme import README, ROOT, blocks, live, renewed
+from tests.readme import README, ROOT, blocks, live, printed, renewed
 
 TEXT = README.read_text(encoding="utf-8")
 PAGES = {
@@ -89,6 +89,12 @@ def test_a_record_shown_is_one_of_its_model(model: str, record: str) -> None:
     read = kind.model_validate_json(record)
     assert not read.model_extra
     assert json.loads(read.model_dump_json()) == json.loads(record)
+
+
+@pytest.mark.parametrize("name", [name for name, _ in blocks(TEXT, "file") if name != "mistakes.yaml"])
+def test_definitions_shown_are_valid(name: str) -> None:
+    """But for those that show what is said of mistakes."""
+    assert printed(f"segstream validate {name}", dict(blocks(TEXT, "file"))).startswith(f"{name}: valid\n")
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -18,6 +18,7 @@ from segstream.core.basis import Basis, load_bases
 from segstream.core.changes import shown
 from segstream.core.definitions import Definitions, read_definitions
 from segstream.core.difference import counted_since
+from segstream.core.events import raw_id
 from segstream.core.partitioning import partitioner
 from segstream.core.time import NEVER, format_time
 from segstream.core.user import DIGEST, User
@@ -139,7 +140,7 @@ async def gather(settings: Settings, user: str) -> Dossier:
         with redis_errors(address(client)):
             reader = AsyncSegmentReader(client, prefix=settings.segments_prefix)
             catalog, answer = await reader.catalog(), await reader.answer_of(user)
-        number = partitioner(settings.partitioner)(user.encode(), catalog.partitions)
+        number = partitioner(settings.partitioner)(raw_id(user).encode(), catalog.partitions)
         look = Look(client, settings.redis_prefix)
         try:
             meta, packed = await look.user(number, user)

@@ -64,7 +64,8 @@ def test_every_command_of_the_scripts_is_tried_before_the_start() -> None:
     used = {
         command
         for script in folder.iterdir()
-        if script.name.endswith(".lua")
+        # What `segstream verify` looks with writes nothing, and no worker calls it.
+        if script.name.endswith(".lua") and script.name != "cut.lua"
         for command in called.findall(script.read_text("utf-8"))
     }
     tried = set(re.findall(r"\{'([A-Z]+)'", folder.joinpath("rights.lua").read_text("utf-8")))

@@ -88,13 +88,14 @@ def changes(
 async def _print(settings: Settings, wanted: Wanted) -> None:
     from segstream.adapters.connections import kafka_settings
     from segstream.adapters.kafka.changes import ChangeLog
+    from segstream.core.events import raw_id
     from segstream.core.partitioning import partitioner
 
     left = wanted.limit
     async with ChangeLog(kafka_settings(settings), settings.topic_changes) as log:
         numbers = []
         if wanted.user is not None:
-            numbers = [partitioner(settings.partitioner)(wanted.user.encode(), log.partitions)]
+            numbers = [partitioner(settings.partitioner)(raw_id(wanted.user).encode(), log.partitions)]
         await log.start(wanted.begin, numbers)
         async for records in log.batches(follow=wanted.follow):
             for record in records:

@@ -146,7 +146,8 @@ def _show_difference(each: Difference, verdict: Verdict) -> None:
     from segstream.cli.tables import visible
     from segstream.core.time import format_time
 
-    typer.echo(visible(f"\nuser {each.user}, partition {each.partition}: {each.what}"))
+    typer.echo()
+    typer.echo(visible(f"user {each.user}, partition {each.partition}: {each.what}"))
     if each.story:
         typer.echo("  recounted")
     for turn in each.story[-MOST_TURNS:]:
