@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import re
 from itertools import pairwise
@@ -13,6 +14,7 @@ from typer.main import get_group
 
 import segstream_schemas
 from segstream.cli.main_app import app
+from segstream.core import antiflap
 from segstream.settings import PREFIX, Settings
 from tests.readme import README, ROOT, blocks, live, printed, renewed
 
@@ -175,6 +177,25 @@ def test_the_blocks_to_be_refreshed_are_there() -> None:
     for name in ("make demo", "make test", "make bench"):
         begin, end = TEXT.index(f"<!-- {name}: begin -->"), TEXT.index(f"<!-- {name}: end -->")
         assert f"$ {name}\n" in TEXT[begin:end]
+
+
+def test_phases_against_flapping_are_those_of_the_program() -> None:
+    """The table is the module's own, row by row, and the drawing has its transitions and no others."""
+    lines = (inspect.getdoc(antiflap) or "").splitlines()
+    above, below, end = (number for number, line in enumerate(lines) if line.startswith("==="))
+    columns = [found.span() for found in re.finditer("=+", lines[above])][:3]
+    wanted: list[list[str]] = []
+    for line in lines[below + 1 : end]:
+        phase, happens, after = (line[slice(*column)].strip().replace("``", "`") for column in columns)
+        if phase:
+            wanted.append([phase, happens, after])
+        else:
+            wanted[-1][1] += f" {happens}"
+    section = TEXT.partition("### Against flapping\n")[2].partition("\n### ")[0]
+    rows = section.partition("| phase | what happens |")[2].partition("\n\n")[0].splitlines()[2:]
+    assert [[cell.strip() for cell in row.split("|")[1:4]] for row in rows] == wanted
+    drawn = set(re.findall(r"^ {4}(\w+) --> (\w+):", section, re.MULTILINE))
+    assert drawn == {(phase, after) for phase, _, after in wanted if phase != after}
 
 
 def test_the_sequence_of_steps_is_complete() -> None:
