@@ -26,8 +26,9 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup  ## the main job on real purchases, with servers of its own
 	@$(BIN)/segstream demo
 
+# Three files at a time, each with servers of its own: the integration tests mostly wait.
 test: lint  ## lint, types, doctests, unit and integration tests: what CI runs
-	$(BIN)/pytest
+	$(BIN)/pytest --numprocesses 3 --dist loadfile
 
 lint: setup  ## ruff, mypy, import rules
 	$(BIN)/ruff check .
