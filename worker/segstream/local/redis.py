@@ -68,7 +68,10 @@ class LocalRedis(LocalServer):
             "appendfsync": "everysec",
             **self._options,
         }
-        words = [word for option, value in options.items() for word in (f"--{option}", value)]
+        # Redis 7 takes two values as one word or as two, Redis 6 only as two; save's nothing is a word, too.
+        words = [
+            word for option, value in options.items() for word in (f"--{option}", *(value.split() or [""]))
+        ]
         return [str(self._binary), *words]
 
     def _ready(self) -> bool:
