@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 help:  ## show this
-	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
 setup: $(STAMP)  ## build .venv from the lock file
 
@@ -43,6 +43,9 @@ format: setup  ## put the code into shape
 bench: setup  ## CPU per event of one worker, on Apache Kafka and Redis
 	$(BIN)/pytest -m bench -s tests/bench
 
+properties: setup  ## the flow against brute force, 5,000 random definitions and histories (hours)
+	SEGSTREAM_FLOW_EXAMPLES=$${SEGSTREAM_FLOW_EXAMPLES:-5000} $(BIN)/pytest --timeout 0 tests/unit/flow
+
 # Universal: one file for Python 3.11 to 3.13 and every platform. Add ARGS=--upgrade for newer versions.
 # What goes into the image is held to the same versions.
 LOCK := $(BIN)/uv pip compile --universal --python-version 3.11 --generate-hashes --no-annotate \
@@ -59,4 +62,4 @@ clean:  ## remove what the targets above made
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test lint format bench lock schemas clean
+.PHONY: help setup demo test lint format bench properties lock schemas clean
