@@ -16,11 +16,14 @@ from segstream.tally import Latency, Tally
 from segstream.upkeep import SLICE, adopt_definitions, adopt_models, drain, sweep, tidy
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Collection, Mapping
 
     from segstream.flow import Flow
     from segstream.inbox import Inbox
 
+
+CANCEL_AGAIN: Final = 1.0
+"""Seconds until a task that has been cancelled and goes on is cancelled again; most end at once."""
 
 TAKING_OVER: Final = "taking over"
 """A runner's trouble before it has been at work."""
@@ -184,9 +187,7 @@ class Runner:
             await asyncio.gather(*tasks)
             await tidy(flow.partition)
         finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+            await end(tasks)
 
     async def _work(self, flow: Flow) -> None:
         loop = asyncio.get_running_loop()
@@ -260,3 +261,17 @@ class Runner:
             async with asyncio.timeout(seconds):
                 await event.wait()
         return event.is_set()
+
+
+async def end(tasks: Collection[asyncio.Task[None]]) -> None:
+    """Cancel tasks until they have ended, whatever they end with.
+
+    Once is not enough: before Python 3.12 `asyncio.wait_for`, with which redis-py sends every command, forgets a
+    cancellation that comes when the command has just been sent. The task would go on, and be waited for, for ever.
+    """
+    running = set(tasks)
+    while running:
+        for task in running:
+            task.cancel()
+        _, running = await asyncio.wait(running, timeout=CANCEL_AGAIN)
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,4 +1,4 @@
-"""How a runner waits."""
+"""How a runner waits, and ends what it has begun."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from segstream.runner import Runner
+from segstream.runner import Runner, end
 
 
 async def test_a_cancellation_that_comes_with_the_event_is_not_forgotten() -> None:
@@ -24,3 +24,28 @@ async def test_a_cancellation_that_comes_with_the_event_is_not_forgotten() -> No
 async def test_an_event_that_does_not_come_is_not_waited_for_longer() -> None:
     """False is no error."""
     assert not await Runner._wait(asyncio.Event(), 0.0)
+
+
+async def test_a_task_that_forgets_a_cancellation_is_cancelled_again() -> None:
+    """Or a partition would stand still: its publishing has failed, and its work goes on until the backlog is full."""
+    forgotten = 0
+
+    async def forgetful() -> None:
+        nonlocal forgotten
+        while True:
+            try:
+                await asyncio.sleep(60)
+            except asyncio.CancelledError:
+                if forgotten:
+                    raise
+                forgotten += 1
+
+    async def failing() -> None:
+        raise OSError("Redis is away")
+
+    tasks = [asyncio.ensure_future(forgetful()), asyncio.ensure_future(failing())]
+    await asyncio.sleep(0)
+    async with asyncio.timeout(30):
+        await end(tasks)
+    assert forgotten == 1
+    assert [task.cancelled() for task in tasks] == [True, False]
