@@ -12,6 +12,7 @@ from segstream.core.filtered import Filtered
 from segstream.core.segments import Choice, Clocks
 from segstream.core.time import NEVER
 from segstream.core.types import Motion
+from segstream.core.user import NOBODY, UNKNOWN
 from segstream_schemas.times import LATEST
 
 if TYPE_CHECKING:
@@ -31,6 +32,21 @@ if TYPE_CHECKING:
     Compact = Callable[[State, int], State]
 
 
+class Reach(NamedTuple):
+    """The choices that have to be decided anew when certain features have changed and nothing else has.
+
+    Parameters
+    ----------
+    places : frozenset of int
+        Their places among all choices.
+    choices : tuple of (int, Choice)
+        With their places, in the order in which they are decided.
+    """
+
+    places: frozenset[int]
+    choices: tuple[tuple[int, Choice], ...]
+
+
 class Route(NamedTuple):
     """What one kind of event does to the features, laid out so that an event costs few look-ups.
 
@@ -43,6 +59,8 @@ class Route(NamedTuple):
         window, if it is one.
     exposed : bool
         Whether any of these features is exposed.
+    reach : Reach
+        What reads these features.
     filtered : callable or None
         Where features have filters: ``filtered(document)`` is the route of that event, to be taken in place of this.
     """
@@ -50,6 +68,7 @@ class Route(NamedTuple):
     readers: tuple[Read, ...]
     steps: tuple[tuple[int, int | None, Add, Compact | None], ...]
     exposed: bool
+    reach: Reach
     filtered: Callable[[Document], Route] | None = None
 
 
@@ -69,8 +88,10 @@ class Decider:
     __slots__ = (
         "_assigns_first",
         "_choices",
+        "_everything",
         "_memberships",
         "_models",
+        "_readers",
         "_renamed",
         "_routes",
         "_segments",
@@ -112,6 +133,8 @@ class Decider:
                 choices[names[0]] = Choice([segments[name] for name in names], segment.group, asking=asking)
         found = list(choices.values())
         self._choices = tuple(found[place] for place in in_order([each.names for each in found], asked_for))
+        self._everything = Reach(frozenset(range(len(self._choices))), tuple(enumerate(self._choices)))
+        self._readers = _readers(self._choices, definitions)
         self._renamed = {item.renamed_from: item.name for item in definitions.segments if item.renamed_from}
         self._models: set[str] = set()
         self.discovered: list[tuple[Discovered, Snapshot]] = []
@@ -127,11 +150,30 @@ class Decider:
         key = id(features)  # the definitions keep one tuple for each way an event can go
         found = self._routes.get(key)
         if found is None:
-            found = _laid_out(features)
+            found = self._laid_out(features)
             if any(feature.where for feature in features):
-                found = found._replace(filtered=Filtered(features, _laid_out))
+                found = found._replace(filtered=Filtered(features, self._laid_out))
             self._routes[key] = found
         return found
+
+    def _laid_out(self, features: Sequence[Feature]) -> Route:
+        readers = {feature.path: feature.read for feature in features if feature.path is not None}
+        places = {path: place for place, path in enumerate(readers)}
+        steps = tuple(
+            (
+                feature.index,
+                None if feature.path is None else places[feature.path],
+                feature.add,
+                feature.accumulator.compact if _is_window(feature) else None,
+            )
+            for feature in features
+        )
+        changed = {feature.index for feature in features}
+        reached = frozenset(
+            place for place, reads in enumerate(self._readers) if reads is None or reads & changed
+        )
+        reach = Reach(reached, tuple((place, self._choices[place]) for place in sorted(reached)))
+        return Route(tuple(readers.values()), steps, any(feature.expose for feature in features), reach)
 
     def former(self, states: Sequence[State]) -> Former:
         """Return what is so under these definitions, for those that follow them.
@@ -173,7 +215,7 @@ class Decider:
         states = self.states_of(user)
         return [found for choice in self._choices for found in standings(user, choice, states, at)]
 
-    def decide(  # noqa: C901, PLR0912 (on the way of every event, where a call for each segment shows)
+    def decide(  # noqa: C901, PLR0912, PLR0915 (on the way of every event, where a call for each segment shows)
         self,
         user: User,
         before: Before,
@@ -181,10 +223,13 @@ class Decider:
         cause: Document,
         changes: list[Document],
         suppressed: Suppressed,
+        reach: Reach | None = None,
     ) -> None:
         """Bring the user's memberships up to date at a moment.
 
         Sets ``held``, ``assigned``, ``due``, ``decided_at``, ``sequence`` and what anti-flap keeps of ``user``.
+        Where only some features have changed, only the choices that read them are looked at: the others' answers
+        hold until the user is due. When the user was due for one of those, only a look at all tells what is due next.
 
         Parameters
         ----------
@@ -201,16 +246,24 @@ class Decider:
         suppressed : list
             Gets (segment, reason) for each flip that anti-flap has kept from being told; see
             `segstream.core.antiflap`.
+        reach : Reach, optional
+            What reads the features that have changed since the last decision; by default any may have.
         """
+        due, due_for, everything = user.due, user.due_for, self._everything
+        if reach is None or due <= at or due_for == UNKNOWN or due_for in reach.places:
+            reach, due, due_for = everything, NEVER, NOBODY
         states: Sequence[State] = user.features
         if self._memberships:
             if before is not None and not isinstance(before, Former):
                 before = (*before, *self._flags(user))
             if self._assigns_first:
+                assigned = user.assigned
                 self.assign(user, before, at, cause, changes)
+                if user.assigned is not assigned:
+                    reach, due, due_for = everything, NEVER, NOBODY
             states = self.states_of(user)
-        held, due = user.held, NEVER
-        for choice in self._choices:
+        held = user.held
+        for place, choice in reach.choices:
             current = choice.held(held)
             since, ends = (at, NEVER) if current is None else held[current]
             if choice.damped:
@@ -236,16 +289,17 @@ class Decider:
                     expires = self._expires(user, choice, target, kept_until, states, (until, tracked))
                 if expires != ends:
                     user.held = {**user.held, target: (since, expires)}
+            if tracked < until:
+                until = tracked
             if until < due:
-                due = until
-            if tracked < due:
-                due = tracked
+                due, due_for = until, place
         if user.left:
             cool_down(user, self._segments, at)
         if (self.discovered or user.assigned) and not self._assigns_first:
             self.assign(user, before, at, cause, changes)
         # A moment not after this one would wake the user for ever; conditions promise later ones.
         user.due = max(due, at + 1) if due <= LATEST else NEVER
+        user.due_for = due_for
         user.decided_at = at
 
     def _move(
@@ -437,19 +491,27 @@ def _input(feature: Feature) -> Input:
     return Input(feature.name, accumulator.kind, lambda states, at: accumulator.value(states[index], at))
 
 
-def _laid_out(features: Sequence[Feature]) -> Route:
-    readers = {feature.path: feature.read for feature in features if feature.path is not None}
-    places = {path: place for place, path in enumerate(readers)}
-    steps = tuple(
-        (
-            feature.index,
-            None if feature.path is None else places[feature.path],
-            feature.add,
-            feature.accumulator.compact if _is_window(feature) else None,
-        )
-        for feature in features
-    )
-    return Route(tuple(readers.values()), steps, any(feature.expose for feature in features))
+def _readers(choices: Sequence[Choice], definitions: Definitions) -> list[frozenset[int] | None]:
+    """Return for each choice the features that must change for its answer to change; None where any event counts.
+
+    A choice that asks for a segment reads what that one's conditions read (a discovered one is seen to by itself).
+    With ``min_dwell`` or ``cooldown``, a flip that is held back is noticed when an event comes, so such a choice is
+    looked at with each.
+    """
+    features = len(definitions.features)
+    found: dict[str, frozenset[int] | None] = {}
+    for choice in choices:
+        segments = choice.by_name.values()
+        conditions = [each for segment in segments for each in (segment.when, segment.leave_when) if each]
+        indices = {index for condition in conditions for index in condition.reads}
+        asked = [definitions.memberships[index - features] for index in indices if index >= features]
+        parts = [found[name] for name in asked if name in found and name not in choice.by_name]
+        if any(segment.min_dwell or segment.cooldown for segment in segments) or None in parts:
+            reads = None
+        else:
+            reads = frozenset(index for index in indices if index < features).union(*filter(None, parts))
+        found |= dict.fromkeys(choice.names, reads)
+    return [found[choice.names[0]] for choice in choices]
 
 
 def _asked_by(segment: Segment) -> list[str]:

@@ -207,7 +207,7 @@ class Engine:
             "partition": record.partition,
             "offset": record.offset,
         }
-        decider.decide(user, before, at, cause, outcome.changes, outcome.suppressed)
+        decider.decide(user, before, at, cause, outcome.changes, outcome.suppressed, route.reach)
         touched.note(at, decider, exposed=route.exposed)
         outcome.events += 1
         self._sample(user, at, outcome)

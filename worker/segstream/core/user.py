@@ -15,16 +15,24 @@ from segstream.core.time import NEVER
 if TYPE_CHECKING:
     from segstream.core.types import State
 
-SCHEMA: Final = 1
+SCHEMA: Final = 3
+"""What is written. 1 and 2, still read, did not hold which decision is due; 1 had no place for anti-flap either."""
 
-DAMPED_SCHEMA: Final = 2
-"""Of a state in which anti-flap has something to remember; all others are written as ever."""
+UNKNOWN: Final = -1
+NOBODY: Final = -2
+"""In place of the choice that a user is due for."""
 
 RECENT_IDS: Final = 32
 """How many message ids of a user are remembered: a repeat within the user's last 32 events is dropped."""
 
 DIGEST: Final = 8
 """Bytes of a digest."""
+
+_OLDEST: Final = 9
+"""Fields of a state of schema 1 after the schema's number."""
+
+_UNDAMPED: Final = 10
+"""Fields where anti-flap has nothing to remember."""
 
 _REMEMBERED: Final = DIGEST * (RECENT_IDS - 1)
 
@@ -53,6 +61,9 @@ class User:
         Moment of the last decision in ms; a later decision is never before it.
     due : int
         When the answer may change next without an event, in ms; ``NEVER`` if it cannot.
+    due_for : int
+        Which of the basis' choices that moment is for, by place; ``UNKNOWN`` where that is not known, ``NOBODY`` where
+        no choice is.
     held : dict of str to (int, int)
         Rule segments held: since when, and when each ends if nothing happens (``NEVER`` when unknown or never).
     assigned : dict of str to (str, int)
@@ -76,8 +87,8 @@ class User:
     """
 
     __slots__ = (
-        "assigned", "basis", "confirming", "decided_at", "due", "features", "held", "incarnation", "left", "name",
-        "recent", "resisted", "sequence",
+        "assigned", "basis", "confirming", "decided_at", "due", "due_for", "features", "held", "incarnation", "left",
+        "name", "recent", "resisted", "sequence",
     )  # fmt: skip
 
     def __init__(self, name: str, features: tuple[State, ...], basis: int, incarnation: int) -> None:
@@ -88,6 +99,7 @@ class User:
         self.sequence = 0
         self.decided_at = 0
         self.due = NEVER
+        self.due_for = UNKNOWN
         self.held: dict[str, tuple[int, int]] = {}
         self.assigned: dict[str, tuple[str, int]] = {}
         self.recent = b""
@@ -99,10 +111,10 @@ class User:
         """Return the state as msgpack."""
         fields: tuple[object, ...] = (
             SCHEMA, self.incarnation, self.sequence, self.basis, self.decided_at, self.due,
-            self.features, self.held, self.assigned, self.recent,
+            self.features, self.held, self.assigned, self.recent, self.due_for,
         )  # fmt: skip
         if self.confirming or self.left or self.resisted:
-            fields = (DAMPED_SCHEMA, *fields[1:], (self.confirming, self.left, self.resisted))
+            fields = (*fields, (self.confirming, self.left, self.resisted))
         packed: bytes = _pack(fields)
         return packed
 
@@ -118,16 +130,15 @@ class User:
         schema, *fields = msgpack.unpackb(data, strict_map_key=False, use_list=False)
         user = cls.__new__(cls)
         user.name = name
-        if schema == SCHEMA:
-            user.confirming, user.left, user.resisted = {}, {}, ()
-        elif schema == DAMPED_SCHEMA:
-            user.confirming, user.left, user.resisted = fields.pop()
-        else:
-            message = f"the state of a user has schema {schema}, this program reads up to {DAMPED_SCHEMA}: update the worker"
+        if schema < SCHEMA:
+            fields.insert(_OLDEST, UNKNOWN)
+        elif schema > SCHEMA:
+            message = f"the state of a user has schema {schema}, this program reads up to {SCHEMA}: update the worker"
             raise ValueError(message)
+        user.confirming, user.left, user.resisted = fields.pop() if len(fields) > _UNDAMPED else ({}, {}, ())
         (
             user.incarnation, user.sequence, user.basis, user.decided_at, user.due,
-            user.features, user.held, user.assigned, user.recent,
+            user.features, user.held, user.assigned, user.recent, user.due_for,
         ) = fields  # fmt: skip
         return user
 
