@@ -11,6 +11,7 @@ from redis.asyncio import Redis
 from segstream.core.partitioning import murmur2
 from segstream.core.time import parse_time
 from segstream_schemas.keys import ReadModelKeys
+from tests.stories import follow
 from tests.workers import Scene, read_all
 
 Change = dict[str, Any]
@@ -37,31 +38,13 @@ async def stories(scene: Scene) -> Stories:
 def answers_of(told: Stories) -> dict[str, dict[str, int]]:
     """Return each user's segments, and since when (ms), by following the changes; fail where they contradict.
 
-    Sequences are 1, 2, 3 … without gap or repeat, the time of rules does not go back (when a model comes is another
-    matter), one enters only what one is not in and leaves only what one is in, not before one entered, and after
-    each record the segments are those it names.
+    See `tests.stories.follow` for what is checked. Nothing may have been restated: that does not say since when.
     """
     answers: dict[str, dict[str, int]] = {}
     for user, changes in told.items():
-        held: dict[str, int] = {}
-        moment = 0
-        assert [change["sequence"] for change in changes] == list(range(1, len(changes) + 1)), user
-        for change in changes:
-            at = parse_time(change["at"])
-            if change["kind"] == "rule":
-                assert at >= moment, change
-                moment = at
-            if change["change"] == "entered":
-                assert change["segment"] not in held, change
-                held[change["segment"]] = at
-            elif change["change"] == "renamed":
-                assert change["segment"] not in held, change
-                held[change["segment"]] = held.pop(change["previous"])
-            else:
-                assert change["change"] == "exited", change
-                assert held.pop(change["segment"]) <= at, change
-            assert change["segments"] == sorted(held), change
-        answers[user] = held
+        held = follow(user, changes)
+        answers[user] = {segment: since for segment, since in held.items() if since is not None}
+        assert answers[user].keys() == held.keys(), f"user {user} was restated"
     return answers
 
 
@@ -74,9 +57,9 @@ async def check_everywhere(scene: Scene, told: Stories) -> dict[str, set[str]]:
         The members of each segment.
     """
     answers = answers_of(told)
-    compacted = await _compacted(scene)
+    compacted = await compacted_of(scene)
     hashes = await hashes_of(scene)
-    lists = await _member_lists(scene)
+    lists = await member_lists_of(scene)
     members: dict[str, dict[str, int]] = {}
     for user, held in answers.items():
         record, answer = compacted[user], hashes.get(user, {})
@@ -124,7 +107,7 @@ async def hashes_of(scene: Scene) -> dict[str, dict[str, str]]:
         await client.aclose()
 
 
-async def _compacted(scene: Scene) -> dict[str, Change | None]:
+async def compacted_of(scene: Scene) -> dict[str, Change | None]:
     """Return the last record of each user in the compacted topic."""
     found = {}
     for records in await read_all(scene, scene.topic("memberships")):
@@ -133,7 +116,7 @@ async def _compacted(scene: Scene) -> dict[str, Change | None]:
     return found
 
 
-async def _member_lists(scene: Scene) -> dict[str, dict[str, int]]:
+async def member_lists_of(scene: Scene) -> dict[str, dict[str, int]]:
     """Return the members of each segment, each with the time of entry; each in its user's partition."""
     base = f"{scene.prefix}segmentssegments:members:"
     client: Any = Redis.from_url(scene.redis, decode_responses=True)

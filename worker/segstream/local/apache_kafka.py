@@ -75,6 +75,7 @@ class ApacheKafka(LocalServer):
         self._timestamps, self._properties = timestamps, dict(properties or {})
         self._java, self._cache = java, cache
         self._jars: Path | None = None
+        self._identity = new_identity()
         self.port = 0
         """Port on 127.0.0.1, the same after every restart; 0 before the first start."""
 
@@ -105,10 +106,14 @@ class ApacheKafka(LocalServer):
 
     def _format(self) -> None:
         """Give the empty directory a cluster id and the features of this version, as a node without them refuses."""
-        identity = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         settings = str(self.directory / "server.properties")
         command = self._run(
-            "kafka.tools.StorageTool", "format", "-t", identity, "-c", settings, "--ignore-formatted"
+            "kafka.tools.StorageTool",
+            "format",
+            f"--cluster-id={self._identity}",
+            "-c",
+            settings,
+            "--ignore-formatted",
         )
         try:
             code = Child(command, self.log).wait(_FORMAT_SECONDS)
@@ -146,3 +151,10 @@ class ApacheKafka(LocalServer):
             # For compacted topics; 128 MB by default, a quarter of the heap.
             "log.cleaner.dedupe.buffer.size": str(16 * 1024 * 1024),
         }
+
+
+def new_identity() -> str:
+    """Return an id for a cluster, which all its nodes share; never one that its tools would take for an option."""
+    while (identity := base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")).startswith("-"):
+        pass
+    return identity

@@ -1,0 +1,62 @@
+"""The README's table of faults: ``python -m tests.faults.table LEDGER`` prints it from the file of a run's results.
+
+Of several results of one fault the last counts; the exit code is 1 if one of them is a failure.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from tests.faults.ledger import VARIABLE
+
+HEAD = (
+    "| fault | how | times | events | changes told | incarnations | result |\n"
+    "|---|---|--:|--:|--:|---|---|\n"
+)  # fmt: skip
+
+
+def table(lines: Iterable[str]) -> str:
+    """Return the results as Markdown.
+
+    Examples
+    --------
+    >>> row = {
+    ...     "fault": "broker gone",
+    ...     "done": "SIGKILL",
+    ...     "times": 1,
+    ...     "events": 2200,
+    ...     "changes": 5904,
+    ...     "incarnations": [1],
+    ...     "result": "as undisturbed",
+    ...     "seconds": 80.5,
+    ... }
+    >>> print(table([json.dumps(row)]).splitlines()[-1])
+    | broker gone | SIGKILL | 1 | 2,200 | 5,904 | 1 | as undisturbed |
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    for line in lines:
+        row = json.loads(line)
+        rows[row["fault"]] = row
+    return HEAD + "".join(
+        f"| {row['fault']} | {row['done']} | {row['times']:,} | {row['events']:,} | {row['changes']:,} "
+        f"| {', '.join(map(str, row['incarnations']))} | {row['result']} |\n"
+        for row in rows.values()
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Print the table; return 1 if a result is a failure, or there is none."""
+    if len(arguments) != 1:
+        sys.stderr.write(f"name the file that {VARIABLE} named during the run\n")
+        return 2
+    text = table(Path(arguments[0]).read_text(encoding="utf-8").splitlines())
+    sys.stdout.write(text)
+    return 1 if "| FAILED" in text or text == HEAD else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

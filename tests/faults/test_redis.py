@@ -1,0 +1,194 @@
+"""A Redis that dies, is full, may not be written to, or comes back with less than it had."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shlex
+import shutil
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from segstream.adapters.redis.connection import connect
+from segstream.local.ports import LOOPBACK, free_port
+from segstream.local.redis import LocalRedis
+from tests.faults.ledger import entry
+from tests.faults.site import Site, logged, until, until_logged
+from tests.operations import segstream
+from tests.workers import Worker
+
+pytestmark = pytest.mark.long
+
+
+async def tell(redis: LocalRedis, *words: str | int) -> Any:
+    """Send one command."""
+    client: Any = connect(redis.url)
+    try:
+        return await client.execute_command(*words)
+    finally:
+        await client.aclose()
+
+
+async def finish(site: Site, worker: Worker) -> None:
+    """Send some more, let the worker apply it all and drain."""
+    await site.feed(200)
+    await site.applied(worker)
+    assert await asyncio.to_thread(worker.stop) == 0, worker.log[-3000:]
+
+
+@pytest.mark.parametrize("sync", ["everysec", "always"])
+async def test_a_redis_that_dies_and_comes_back_with_its_append_only_file_changes_nothing(
+    kafka: str, calm_redis: str, tmp_path: Path, sync: str
+) -> None:
+    """Killed three times in the middle of commits: what it had acknowledged is in the file."""
+    with LocalRedis(options={"appendfsync": sync}) as redis:
+        site = await Site(kafka, redis.url, calm_redis, tmp_path).open()
+        with entry(
+            f"Redis restarted, append-only file synced {sync}", "SIGKILL in the middle, 3 s away", 3
+        ) as row:
+            with Worker(site.environment()) as worker:
+                for times in range(1, 4):
+                    await site.feed(1_500)
+                    await site.applied(worker, least=await site.position() + 100)
+                    redis.kill()
+                    await until_logged(worker, '"partition_interrupted"', times)
+                    await asyncio.sleep(3)
+                    redis.start()
+                await finish(site, worker)
+            row.tell(await site.check_same(), site.sent)
+
+
+async def fill_up(redis: LocalRedis) -> None:
+    """Allow less memory than it has taken."""
+    await tell(redis, "CONFIG", "SET", "maxmemory", "1mb")
+
+
+async def empty_out(redis: LocalRedis) -> None:
+    """Allow any amount again."""
+    await tell(redis, "CONFIG", "SET", "maxmemory", "0")
+
+
+async def make_replica(redis: LocalRedis) -> None:
+    """Make it the replica of nobody, as a failover that went wrong does."""
+    await tell(redis, "REPLICAOF", LOOPBACK, free_port())
+
+
+async def make_primary(redis: LocalRedis) -> None:
+    """Let it be written to again."""
+    await tell(redis, "REPLICAOF", "NO", "ONE")
+
+
+async def until_said(worker: Worker, text: str, after: int) -> None:
+    """Wait until it is in the log, after so many characters."""
+    await until(lambda: text in worker.log[after:], text, [worker])
+
+
+Act = Callable[[LocalRedis], Awaitable[None]]
+
+
+@pytest.mark.parametrize(
+    ("name", "done", "harm", "heal", "said"),
+    [
+        ("out of memory", "maxmemory 1mb for 5 s", fill_up, empty_out, "raise its maxmemory"),
+        (
+            "read-only",
+            "REPLICAOF a dead address for 5 s",
+            make_replica,
+            make_primary,
+            "give the address of the primary",
+        ),
+    ],
+)
+async def test_a_redis_that_cannot_be_written_to_for_a_while_changes_nothing(
+    kafka: str,
+    calm_redis: str,
+    tmp_path: Path,
+    name: str,
+    done: str,
+    harm: Act,
+    heal: Act,
+    said: str,
+) -> None:
+    """Twice in the middle of the work; the worker says what is wrong, and goes on by itself."""
+    with LocalRedis() as redis:
+        site = await Site(kafka, redis.url, calm_redis, tmp_path).open()
+        with entry(f"Redis {name}", done, 2) as row:
+            with Worker(site.environment()) as worker:
+                for _ in range(2):
+                    await site.feed(1_500)
+                    await site.applied(worker, least=await site.position() + 100)
+                    seen = len(worker.log)
+                    await harm(redis)
+                    await until_said(worker, said, seen)
+                    await asyncio.sleep(5)
+                    await heal(redis)
+                await finish(site, worker)
+            row.tell(await site.check_same(), site.sent)
+
+
+async def test_a_redis_put_back_to_an_old_dump_begins_a_new_incarnation(
+    kafka: str, calm_redis: str, tmp_path: Path
+) -> None:
+    """What was told since is not taken back in silence: every user is restated, and counted on from the dump."""
+    with LocalRedis(durable=False) as redis:
+        site = await Site(kafka, redis.url, calm_redis, tmp_path).open()
+        with entry(
+            "Redis restored from an old dump", "SAVE; 3,000 events later killed, started with that file"
+        ) as row:
+            with Worker(site.environment()) as worker:
+                await site.feed(1_500)
+                await site.applied(worker)
+                await tell(redis, "SAVE")
+                old = shutil.copy(redis.directory / "dump.rdb", tmp_path / "old.rdb")
+                await site.feed(3_000)
+                await site.applied(worker, least=3_000)
+                redis.kill()
+                shutil.copy(old, redis.directory / "dump.rdb")
+                redis.start()
+                await finish(site, worker)
+            told = await site.check_after_loss()
+            row.tell(told, site.sent)
+            row.result = "new incarnation, users restated; same answers as undisturbed"
+            assert row.incarnations == (1, 2)
+
+
+async def test_a_redis_that_was_emptied_stops_its_partitions_until_they_are_reset(
+    kafka: str, calm_redis: str, tmp_path: Path
+) -> None:
+    """FLUSHALL under load: the worker stops with the command that resolves it, and nothing is told meanwhile."""
+    with LocalRedis() as redis:
+        site = await Site(kafka, redis.url, calm_redis, tmp_path).open()
+        with entry("Redis emptied", "FLUSHALL in the middle; then the command that the worker names") as row:
+            with Worker(site.environment()) as worker:
+                await site.feed(3_000)
+                await site.applied(worker, least=1_000)
+                await asyncio.sleep(1.5)  # the group's positions are acknowledged once a second
+                await tell(redis, "FLUSHALL")
+                await site.feed(200)
+                # It decides by definitions that Redis does not know any more.
+                await until_logged(worker, "restart all workers to go on by what it holds", 2)
+                assert await asyncio.to_thread(worker.stop) == 0
+            with Worker(site.environment()) as worker:
+                await until(
+                    lambda: len(stops(worker)) == site.scene.partitions, "all partitions stop", [worker]
+                )
+                commands = {
+                    re.findall(r"`(segstream reset [^`]*)`", line["error"])[0] for line in stops(worker)
+                }
+                assert await asyncio.to_thread(worker.stop) == 0
+            for command in sorted(commands):
+                ran = await segstream(site.environment(), *shlex.split(command)[1:], "--yes", "--json")
+                assert ran.code == 0, ran.err
+            with Worker(site.environment()) as worker:
+                await finish(site, worker)
+            row.tell(await site.check_after_loss(), site.sent)
+            row.result = "partitions stop, naming `segstream reset`; after it new incarnation, same answers as undisturbed"
+            assert len(row.incarnations) > 1
+
+
+def stops(worker: Worker) -> list[dict[str, Any]]:
+    """Return why partitions were given up for good."""
+    return [line for line in logged(worker, "partition_interrupted") if line["kind"] == "PositionError"]
