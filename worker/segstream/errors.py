@@ -16,6 +16,15 @@
 
 from __future__ import annotations
 
+from typing import Final
+from unicodedata import category
+
+_EXCERPT: Final = 300
+"""Characters of a faulty line to show: wider than terminals are, and than definitions are written."""
+
+_UNSHOWN: Final = ("Cc", "Cs", "Zl", "Zp")
+"""Unicode's names of control characters, half characters, and what ends lines and paragraphs."""
+
 
 class SegstreamError(Exception):
     """Base of all errors raised on purpose; its text is meant for a person.
@@ -63,6 +72,9 @@ class DefinitionError(SegstreamError):
     def excerpt(self) -> str:
         """Return the faulty line with a caret under the place, or an empty string.
 
+        Of a line that is very long the part around the place; control characters are replaced, so that nothing steers
+        a terminal and the caret stands right.
+
         Examples
         --------
         >>> print(DefinitionError("unknown", "f", 1, 3, "a: b").excerpt())
@@ -71,7 +83,12 @@ class DefinitionError(SegstreamError):
         """
         if not self.source:
             return ""
-        return f"{self.source}\n{' ' * (self.column - 1)}^"
+        begin = 0 if len(self.source) <= _EXCERPT else max(0, self.column - 1 - _EXCERPT // 2)
+        shown = "".join(
+            each if category(each) not in _UNSHOWN else " " if each == "\t" else "\ufffd"
+            for each in self.source[begin : begin + _EXCERPT]
+        )
+        return f"{shown}\n{' ' * (self.column - 1 - begin)}^"
 
 
 class ServerError(SegstreamError):

@@ -75,7 +75,10 @@ def read(file: Path) -> str:
     try:
         return file.read_text(encoding="utf-8")
     except UnicodeDecodeError as error:
-        raise DefinitionError(f"not UTF-8 (byte {error.start}); save the file as UTF-8", str(file)) from None
+        before = error.object[: error.start].decode()
+        line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
+        message = f"not UTF-8 (byte {error.start}); save the file as UTF-8"
+        raise DefinitionError(message, str(file), line, column, before[before.rfind("\n") + 1 :]) from None
     except OSError as error:
         raise UsageError(f"cannot read {file}: {error.strerror}") from None
 

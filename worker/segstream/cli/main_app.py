@@ -12,7 +12,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
+from typer.main import get_group
 
+from segstream.cli import dead_letters
 from segstream.cli.changes import changes
 from segstream.cli.definitions import apply, plan, validate
 from segstream.cli.demo import demo
@@ -84,6 +86,13 @@ def _add(function: Callable[..., None], example: str) -> None:
     app.command(cls=Command, epilog=f"Example: {example}")(function)
 
 
+def _add_group(name: str, summary: str, commands: Sequence[tuple[str, Callable[..., None], str]]) -> None:
+    group = typer.Typer(cls=Commands, help=summary, epilog=f"Example: {commands[0][2]}")
+    for command, function, example in commands:
+        group.command(command, cls=Command, epilog=f"Example: {example}")(function)
+    app.add_typer(group, name=name)
+
+
 _add(worker, "SEGSTREAM_KAFKA=one:9092 SEGSTREAM_DEFINITIONS=shop.yaml segstream worker")
 _add(validate, "segstream validate shop.yaml")
 _add(plan, "segstream plan shop.yaml --sample 5")
@@ -98,6 +107,7 @@ _add(user, "segstream user 00042")
 _add(explain, "segstream explain 00042 at_risk")
 _add(segments, "segstream segments --since 24h")
 _add(changes, "segstream changes --follow --segment at_risk")
+_add_group("dead-letters", dead_letters.SUMMARY, dead_letters.COMMANDS)
 _add(rebuild, "segstream rebuild --timeout 1h")
 _add(reset, "segstream reset --partition 3 --to earliest")
 _add(verify, "segstream verify --partition 3")
@@ -150,9 +160,13 @@ def _usage(error: TyperException, arguments: Sequence[str]) -> str:
     text = " ".join(error.format_message().replace("Value error, ", "").split()).rstrip(".")
     text = f"{text[:1].lower()}{text[1:]}" + ("" if text.endswith("?") else ";")
     # Not every error of typer's knows which command it is about.
-    names = {command.callback.__name__ for command in app.registered_commands if command.callback is not None}
-    command = next((argument for argument in arguments if not argument.startswith("-")), "")
-    return f"{text} `segstream {f'{command} ' if command in names else ''}--help` says more"
+    here: Any = get_group(app)
+    named = ["segstream"]
+    for word in arguments:
+        if word in getattr(here, "commands", ()):
+            here = here.commands[word]
+            named.append(word)
+    return f"{text} `{' '.join(named)} --help` says more"
 
 
 def _without_debug(arguments: list[str]) -> tuple[list[str], bool]:

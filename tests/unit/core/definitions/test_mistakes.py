@@ -264,7 +264,7 @@ CONDITIONS = [
 
 # (whole file, its mistakes)
 FILES = [
-    ("", ["f.yaml: the file is empty; begin with version: 1"]),
+    ("", ["f.yaml:1:1: the file is empty; begin with version: 1"]),
     ("features: {}", ["f.yaml:1:1: the file needs 'version'"]),
     ("version: 2", ["f.yaml:1:10: version must be 1, not 2"]),
     ("- a", ["f.yaml:1:1: the file must be a mapping, key: value"]),

@@ -6,13 +6,17 @@ nothing but mappings, lists, text, numbers and truth values is wanted, and each 
 
 from __future__ import annotations
 
+import re
+from bisect import bisect_right
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import MaxDepthExceededError
 from ruamel.yaml.error import MarkedYAMLError, StringMark, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
 
 from segstream.errors import DefinitionError
 
@@ -43,6 +47,9 @@ _ADVICE: Final = {
 """What a YAML parser says -> what to do."""
 
 _TAG: Final = "tag:yaml.org,2002:"
+_EMPTY: Final = "the file is empty; begin with version: 1"
+_TOO_DEEP: Final = f"this is nested too deeply; at most {MAX_DEPTH} levels"
+_BREAK: Final = re.compile("\n")
 
 
 @dataclass(slots=True)
@@ -70,7 +77,7 @@ class Source:
     values: dict[Path, Node] = field(default_factory=dict)
     keys: dict[Path, Node] = field(default_factory=dict)
     broken: set[tuple[str, str]] = field(default_factory=set)
-    _lines: list[str] = field(default_factory=list)
+    _lines: list[int] = field(default_factory=list)
 
     def mistake(
         self, message: str, path: Path = (), *, key: bool = False, offset: int | None = None
@@ -98,18 +105,26 @@ class Source:
             node = self.keys[path]
         if node is None:
             return DefinitionError(message, self.file)
-        mark = node.start_mark
-        if offset is None:
-            return self.locate(message, mark.line, mark.column)
-        index = _index_of(self.text, node, offset)
-        line = self.text.count("\n", 0, index)
-        return self.locate(message, line, index - (self.text.rfind("\n", 0, index) + 1))
+        return self.locate(
+            message, node.start_mark.index if offset is None else _index_of(self.text, node, offset)
+        )
 
-    def locate(self, message: str, line: int, column: int) -> DefinitionError:
-        """Return an error at a line and column, both from 0."""
-        self._lines = self._lines or self.text.split("\n")
-        source = self._lines[line].rstrip("\r") if line < len(self._lines) else ""
-        return DefinitionError(message, self.file, line + 1, column + 1, source)
+    def locate(self, message: str, index: int) -> DefinitionError:
+        """Return an error at a character of the document, counted from 0."""
+        line = self.line_of(index)
+        begin = self._lines[line]
+        end = self.text.find("\n", begin)
+        source = self.text[begin : len(self.text) if end < 0 else end]
+        return DefinitionError(message, self.file, line + 1, index - begin + 1, source)
+
+    def line_of(self, index: int) -> int:
+        """Return the line of a character, both counted from 0.
+
+        The parser's own count is another: for it a few exotic characters end lines too, for editors they do not.
+        """
+        if not self._lines:
+            self._lines = [0, *(found.end() for found in _BREAK.finditer(self.text))]
+        return bisect_right(self._lines, index) - 1
 
 
 def parse(text: str, file: str) -> Source:
@@ -129,14 +144,15 @@ def parse(text: str, file: str) -> Source:
     """
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     source = Source(text, file)
-    size = len(text.encode("utf-8", "surrogatepass"))
-    if size > MAX_BYTES:
-        source.mistakes.append(
-            DefinitionError(f"the file has {size} bytes; at most {MAX_BYTES} are allowed", file)
-        )
+    encoded = text.encode("utf-8", "surrogatepass")
+    if len(encoded) > MAX_BYTES:
+        message = f"the file has {len(encoded)} bytes; at most {MAX_BYTES} are allowed"
+        source.mistakes.append(source.locate(message, len(encoded[:MAX_BYTES].decode(errors="ignore"))))
         return source
     try:
-        node = YAML(typ="safe", pure=True).compose(text)
+        node = _reader().compose(text)
+    except MaxDepthExceededError as error:
+        source.mistakes.append(source.locate(_TOO_DEEP, error.problem_mark.index))
     except MarkedYAMLError as error:
         mark: StringMark | None = error.problem_mark or error.context_mark
         problem = str(error.problem or error.context)
@@ -144,23 +160,32 @@ def parse(text: str, file: str) -> Source:
             mark = error.context_mark  # where the quote opens
         advice = next((told for words, told in _ADVICE.items() if words in problem), "")
         message = f"not valid YAML: {problem}{'; ' if advice else ''}{advice}"
-        place = source.locate(message, mark.line, mark.column) if mark else DefinitionError(message, file)
-        source.mistakes.append(place)
-    except RecursionError:
-        source.mistakes.append(
-            DefinitionError(f"the file is nested too deeply; at most {MAX_DEPTH} levels", file)
-        )
+        source.mistakes.append(source.locate(message, mark.index if mark else 0))
+    except ReaderError as error:
+        code = int(error.character)
+        message = f"not valid YAML: the character U+{code:04X} is not allowed; remove it"
+        source.mistakes.append(source.locate(message, text.find(chr(code))))
     except (YAMLError, ValueError) as error:
         reason = " ".join(str(error).split())
-        source.mistakes.append(DefinitionError(f"not valid YAML: {reason}", file))
+        source.mistakes.append(source.locate(f"not valid YAML: {reason}", 0))
     else:
         if node is None:
-            source.mistakes.append(DefinitionError("the file is empty; begin with version: 1", file))
+            source.mistakes.append(source.locate(_EMPTY, 0))
         else:
             builder = _Builder(source)
             data = builder.build(node, ())
             source.data = None if builder.cut else data
+            if data is None and not source.mistakes:  # null, or nothing behind ---
+                source.mistakes.append(source.mistake(_EMPTY))
     return source
+
+
+def _reader() -> YAML:
+    """Return a parser that recurses no deeper than anything is meant, and is silent where an anchor comes again."""
+    reader = YAML(typ="safe", pure=True)
+    reader.max_depth = MAX_DEPTH + 1  # the document itself is the first
+    reader.composer.warn_double_anchors = False
+    return reader
 
 
 class _Builder:
@@ -176,7 +201,7 @@ class _Builder:
         if self.parts > MAX_PARTS:
             return self._refuse(f"the file has more than {MAX_PARTS} values, aliases included", path)
         if len(path) > MAX_DEPTH:
-            return self._refuse(f"this is nested too deeply; at most {MAX_DEPTH} levels", path)
+            return self._refuse(_TOO_DEEP, path)
         match node:
             case MappingNode():
                 return dict(self._entries(node, path))
@@ -202,11 +227,10 @@ class _Builder:
             there = (*path, name)
             if name in seen:
                 self.source.values.setdefault(there, value)
-                mark = key.start_mark
                 message = f"{name!r} is already defined in line {seen[name] + 1}; give it another name or remove one"
-                self.source.mistakes.append(self.source.locate(message, mark.line, mark.column))
+                self.source.mistakes.append(self.source.locate(message, key.start_mark.index))
                 continue
-            seen[name] = key.start_mark.line
+            seen[name] = self.source.line_of(key.start_mark.index)
             self.source.keys[there] = key
             yield name, self.build(value, there)
 

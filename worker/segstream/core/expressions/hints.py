@@ -7,6 +7,8 @@ from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Final, Protocol
 
+from segstream.core.closest import closest
+
 FUNCTIONS: Final = {
     "since": (1, "one time"),
     "exists": (1, "one name"),
@@ -115,12 +117,10 @@ def about_name(name: str, known: Iterable[str], *, beside_text: bool) -> str:  #
     names = sorted(known)
     alike = [one.lower() for one in names if (root == "traits") is one.startswith("traits.")]
     prefix = "traits." if root == "traits" else ""
-    near = get_close_matches(
-        name.lower().removeprefix(prefix), [one.removeprefix(prefix) for one in alike], 1, 0.7
-    )
-    close = [prefix + one for one in near]
+    near = closest(name.lower().removeprefix(prefix), [one.removeprefix(prefix) for one in alike], 0.7)
+    meant = {f"traits.{name.lower()}", *([] if near is None else [prefix + near])}
     for one in names:
-        if one.lower() in {*close, f"traits.{name.lower()}"}:
+        if one.lower() in meant:
             return f"; did you mean {one!r}?"
     if root == "traits" and rest:
         return f"; declare it under traits, for instance traits: {{{rest}: text}}"
@@ -248,6 +248,6 @@ def about_segment(name: str, known: Iterable[str]) -> str:
     names = sorted(text[len("in_segment('") : -len("')")] for text in known)
     if not names:
         return "in_segment() has no place here; it is for conditions of segments"
-    close = get_close_matches(name.lower(), names, 1, 0.7)
+    close = closest(name.lower(), names, 0.7)
     shown = f"{', '.join(names[:_SHOWN])}{', …' if len(names) > _SHOWN else ''}"
-    return f"unknown segment {name!r}; {f'did you mean {close[0]!r}?' if close else f'known are {shown}'}"
+    return f"unknown segment {name!r}; {f'did you mean {close!r}?' if close else f'known are {shown}'}"

@@ -1,0 +1,59 @@
+"""Options that say which dead letters are meant."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from segstream.cli.arguments import moment, user_id
+
+if TYPE_CHECKING:
+    from segstream.core.letters import Wanted
+
+Reason = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--reason", metavar="CODE", help="Only this reason, such as bad_timestamp; may be repeated."
+    ),
+]
+Topic = Annotated[str | None, typer.Option(metavar="NAME", help="Only records of this topic.")]
+User = Annotated[
+    str | None, typer.Option("--user", metavar="ID", help="Only records that this user's id is the key of.")
+]
+Since = Annotated[
+    str | None,
+    typer.Option(metavar="WHEN", help="Told since then: 15m, 7d, or a time such as 2026-01-31T12:00Z."),
+]
+Until = Annotated[str | None, typer.Option(metavar="WHEN", help="Told before then, written the same way.")]
+
+
+def _when(text: str | None, option: str) -> int | None:
+    """Return a moment (ms), given as one or as how long ago."""
+    from segstream.core.time import parse_duration
+
+    if text is None:
+        return None
+    try:
+        ago = parse_duration(text)
+    except ValueError:
+        return moment(text, option)
+    return time.time_ns() // 1_000_000 - ago
+
+
+def wanted_by(
+    reason: list[str] | None, topic: str | None, user: str | None, since: str | None, until: str | None
+) -> Wanted:
+    """Return which letters the options mean.
+
+    Raises
+    ------
+    UsageError
+        One of them is not what it should be.
+    """
+    from segstream.core.events import raw_id
+    from segstream.core.letters import Wanted
+
+    key = None if user is None else raw_id(user_id(user))
+    return Wanted(frozenset(reason or ()), topic, key, _when(since, "--since"), _when(until, "--until"))
