@@ -14,22 +14,26 @@ class RejectionReason(StrEnum):
     code                    meaning
     ======================  ==============================================================================
     ``null_value``          the record has no value (a tombstone); an event topic is not a compacted topic
-    ``too_large``           the value is over 256 KiB
+    ``too_large``           the value is over 256 KiB, or what a source makes of it
     ``not_utf8``            the value is not UTF-8
     ``not_json``            the value is not JSON (RFC 8259): cut off, ``NaN``, a lone surrogate, a number too
                             large for a double, a second document behind the first
     ``not_an_object``       the value is JSON, but not an object
     ``too_deep``            objects and lists are nested more than 32 deep, the event being the first
-    ``missing_field``       ``type`` is missing, or ``event`` of a ``track``
-    ``wrong_type``          a field has a value of another JSON type than the Segment spec gives it
+    ``missing_field``       ``type`` is missing, or ``event`` of a ``track``; or what a source has in its place
+    ``wrong_type``          a field has a value of another JSON type than the Segment spec gives it, or a source
+                            finds one there
     ``unknown_type``        ``type`` is none of identify, track, page, screen, group, alias
-    ``no_user``             neither ``userId`` nor ``anonymousId`` is there, or both are empty
+    ``no_user``             neither ``userId`` nor ``anonymousId`` is there, or both are empty; or a source finds
+                            neither
     ``bad_id``              an id is over 512 bytes of UTF-8, holds a control character, or is a
                             ``userId`` that begins with ``anon:``, which is kept for users without one
     ``bad_timestamp``       the time the event is to have cannot be read as ISO 8601, or is outside the years
-                            1 to 9999
+                            1 to 9999; or a source that says where it is finds none there
     ``future_timestamp``    the event's time is later than its arrival by more than the clock skew allowed
-    ``misplaced``           the record is not in the partition its user belongs to
+    ``misplaced``           the record was forwarded, and its user does not belong where it came either (one that
+                            is misplaced where it was sent is forwarded)
+    ``not_forwarded``       a record on ``segstream-rerouted`` that does not say where it was forwarded from
     ``unexpected_control``  a control record on a topic or in a mode that takes none
     ======================  ==============================================================================
 
@@ -53,6 +57,7 @@ class RejectionReason(StrEnum):
     BAD_TIMESTAMP = "bad_timestamp"
     FUTURE_TIMESTAMP = "future_timestamp"
     MISPLACED = "misplaced"
+    NOT_FORWARDED = "not_forwarded"
     UNEXPECTED_CONTROL = "unexpected_control"
 
 

@@ -17,7 +17,7 @@ Examples
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, TypeAlias, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -27,11 +27,16 @@ MOST: Final = 1_000
 MOST_INPUTS: Final = 16
 """Features a discovered segmentation may look at."""
 
+MOST_FIELDS: Final = 100
+"""Properties, or traits, that a source may have."""
+
 NAME: Final = r"^[a-z][a-z0-9_]{0,63}$"
 TRAIT: Final = r"^[A-Za-z_][A-Za-z0-9_]{0,63}$"
 DURATION: Final = r"^([0-9]{1,12}(ms|s|m|h|d|w)){1,6}$"
 PATH: Final = r"^[^.\s\[\]]+(\.[^.\s\[\]]+){0,15}$"
 PATH_OF_EACH: Final = r"^[^.\s\[\]]+(\[\])?(\.[^.\s\[\]]+(\[\])?){0,15}$"
+TOPIC: Final = r"^[A-Za-z0-9._-]{1,249}$"
+FIELD: Final = r"^[^.\s\[\]]{1,64}$"
 
 Name: TypeAlias = Annotated[str, Field(pattern=NAME, examples=["high_value"])]
 """Small letters, digits and underscores, beginning with a letter."""
@@ -47,6 +52,15 @@ Path: TypeAlias = (
     | Annotated[str, Field(pattern=PATH, examples=["properties.revenue", "context.device.type"])]
 )
 """Where in the event's document, keys joined by dots; ``[]`` after a key is each entry of its list."""
+
+Topic: TypeAlias = Annotated[str, Field(pattern=TOPIC, examples=["crm-customers"])]
+"""A Kafka topic: letters, digits, ``.``, ``_`` and ``-``."""
+
+Found: TypeAlias = Annotated[str, Field(min_length=1, max_length=500, examples=["address.country"])]
+"""Where in a source's document something is: a JMESPath expression, most often keys joined by dots."""
+
+FieldName: TypeAlias = Annotated[str, Field(pattern=FIELD, examples=["score"])]
+"""What a property or a trait is called in the event: no dots, blanks or brackets."""
 
 Text: TypeAlias = Annotated[str, Field(max_length=2_000)]
 Words: TypeAlias = Annotated[str, Field(min_length=1, max_length=512)]
@@ -96,6 +110,50 @@ OPTIONS: Final[dict[Op, tuple[tuple[str, ...], tuple[str, ...]]]] = {
     "rate": (("half_life",), ("of", "per")),
 }
 """Which options each op needs, and which it takes as well."""
+
+
+MAPPED: Final = (
+    *("user", "anonymous", "timestamp", "timestamp_unit", "message_id"),
+    *("event", "event_from", "name", "name_from", "properties", "traits"),
+)
+"""What only a source with ``type`` has: it says how a document becomes an event."""
+
+PATHS: Final = ("user", "anonymous", "timestamp", "message_id", "event_from", "name_from")
+"""What a source says by a JMESPath expression, besides properties and traits."""
+
+NAMED: Final[dict[EventType, str]] = {"track": "event", "page": "name", "screen": "name"}
+"""Which types of events have a name, and what a source calls it."""
+
+
+TOLD_IN_TRAITS: Final[tuple[EventType, ...]] = ("identify", "group")
+"""Types of events whose values are traits; those of the others are properties."""
+
+
+def _sources_schema(schema: dict[str, Any]) -> None:
+    """Add to a source's JSON Schema what holds between its fields."""
+    typed = {"required": ["type"], "properties": {"type": {"type": "string"}}}
+    rules: list[dict[str, Any]] = [
+        {
+            "if": typed,
+            "then": _one_of("user", "anonymous"),
+            "else": {"properties": dict.fromkeys(MAPPED, False)},
+        }
+    ]
+    for kind in get_args(EventType):
+        own = NAMED.get(kind)
+        foreign = [key for key in ("event", "name") if key != own]
+        foreign += [*(f"{key}_from" for key in foreign), "properties" if kind in TOLD_IN_TRAITS else "traits"]
+        is_it = {"required": ["type"], "properties": {"type": {"const": kind}}}
+        rules.append({"if": is_it, "then": {"properties": dict.fromkeys(foreign, False)}})
+    is_track = {"required": ["type"], "properties": {"type": {"const": "track"}}}
+    rules.append({"if": is_track, "then": _one_of("event", "event_from")})
+    schema["allOf"] = rules
+    schema["dependencies"] = {"timestamp_unit": ["timestamp"]}
+
+
+def _one_of(*keys: str) -> dict[str, Any]:
+    """Return that one of these keys is needed."""
+    return {"anyOf": [{"required": [key], "properties": {key: {"type": "string"}}} for key in keys]}
 
 
 def _features_schema(schema: dict[str, Any]) -> None:
@@ -176,6 +234,74 @@ class FeatureDefinition(_Part):
     description: Text | None = Field(None, description="For people.")
 
 
+class SourceDefinition(_Part):
+    """How the documents of a topic become events, and whether the topic is keyed by user.
+
+    Without ``type`` its documents are events as they stand.
+
+    Examples
+    --------
+    >>> survey = SourceDefinition(type="track", event="Survey Answered", user="respondent.id")
+    >>> survey.keyed, survey.timestamp is None
+    (True, True)
+    """
+
+    model_config = ConfigDict(json_schema_extra=_sources_schema)
+
+    topic: Topic | None = Field(
+        None, description="The Kafka topic; by default the source's name.", examples=["crm-customers"]
+    )
+    keyed: bool = Field(
+        default=True,
+        description="Whether its records are keyed by the user's id, so that they lie where it belongs.",
+    )
+    type: EventType | None = Field(
+        None,
+        description="What each document becomes; without it they are events of the Segment spec already.",
+        examples=["track"],
+    )
+    user: Found | None = Field(None, description="Where the user's id is.", examples=["customer.id"])
+    anonymous: Found | None = Field(
+        None, description="Where the id of somebody without a user id is.", examples=["visitor"]
+    )
+    timestamp: Found | None = Field(
+        None,
+        description="Where the time it happened is; by default it happened when it arrived.",
+        examples=["updated_at"],
+    )
+    timestamp_unit: Literal["s", "ms"] | None = Field(
+        None,
+        description="Where times are numbers since 1970: in which unit. By default they are ISO 8601 texts.",
+        examples=["s"],
+    )
+    message_id: Found | None = Field(
+        None,
+        description="Where an id is by which a repeat is known; by default its place in Kafka.",
+        examples=["answer_id"],
+    )
+    event: Words | None = Field(
+        None, description="What a track event is called.", examples=["Survey Answered"]
+    )
+    event_from: Found | None = Field(
+        None, description="Where the name of a track event is.", examples=["kind"]
+    )
+    name: Words | None = Field(None, description="What a page or screen is called.", examples=["Pricing"])
+    name_from: Found | None = Field(
+        None, description="Where the name of a page or screen is.", examples=["path"]
+    )
+    properties: Annotated[dict[FieldName, Found], Field(max_length=MOST_FIELDS)] = Field(
+        default={},
+        description="Properties of the event, and where each is.",
+        examples=[{"score": "answers.nps"}],
+    )
+    traits: Annotated[dict[FieldName, Found], Field(max_length=MOST_FIELDS)] = Field(
+        default={},
+        description="Of identify and group events: traits, and where each is.",
+        examples=[{"country": "address.country"}],
+    )
+    description: Text | None = Field(None, description="For people.")
+
+
 class SegmentDefinition(_Part):
     """A set of users described by a condition.
 
@@ -245,6 +371,11 @@ class DefinitionsDocument(_Part):
     """
 
     version: Literal[1] = Field(description="Of this format.")
+    sources: Annotated[dict[Name, SourceDefinition], Field(max_length=MOST)] = Field(
+        default={},
+        description="Topics that do not hold events of the Segment spec, or are not keyed by user.",
+        json_schema_extra=_section(),
+    )
     features: Annotated[dict[Name, FeatureDefinition], Field(max_length=MOST)] = Field(
         default={},
         description="What is kept of the events.",

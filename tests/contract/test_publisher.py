@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Protocol
+from typing import Any, Protocol
 
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
@@ -54,6 +54,10 @@ class World(Protocol):
         """Return keys and values as a `read_committed` consumer sees them, once every transaction has `settled`."""
         ...
 
+    async def headers(self, topic: str = CHANGES, partition: int = 0) -> list[list[tuple[str, bytes]]]:
+        """Return the headers of the same."""
+        ...
+
 
 class MemoryWorld:
     """In memory."""
@@ -85,6 +89,10 @@ class MemoryWorld:
         return [
             (record.key.decode(), None if record.value is None else record.value.decode()) for record in view
         ]
+
+    async def headers(self, topic: str = CHANGES, partition: int = 0) -> list[list[tuple[str, bytes]]]:
+        """Return the headers of what is committed."""
+        return [list(record.headers) for record in self._log.consumers_view(topic, partition)]
 
 
 class ActingPublisher(KafkaPublisher):
@@ -134,6 +142,16 @@ class KafkaWorld:
         self, topic: str = CHANGES, partition: int = 0, *, settled: bool = True
     ) -> list[tuple[str, str | None]]:
         """Read the log from its beginning to its end."""
+        return [
+            (record.key.decode(), None if record.value is None else record.value.decode())
+            for record in await self._read(topic, partition, settled=settled)
+        ]
+
+    async def headers(self, topic: str = CHANGES, partition: int = 0) -> list[list[tuple[str, bytes]]]:
+        """Read the log likewise."""
+        return [list(record.headers) for record in await self._read(topic, partition, settled=True)]
+
+    async def _read(self, topic: str, partition: int, *, settled: bool) -> list[Any]:
         # A commit is acknowledged before its records can be read; only what is uncommitted shows that they come.
         ends = self._ends if settled else None
         there = TopicPartition(self._prefix + topic, partition)
@@ -142,16 +160,13 @@ class KafkaWorld:
         try:
             consumer.assign([there])
             consumer.seek(there, 0)
-            records = []
+            records: list[Any] = []
             end = (await (ends.ask([there]) if ends else consumer.end_offsets([there])))[there]
             while await consumer.position(there) < end:
                 records += (await consumer.getmany(there, timeout_ms=100)).get(there, [])
         finally:
             await consumer.stop()
-        return [
-            (record.key.decode(), None if record.value is None else record.value.decode())
-            for record in records
-        ]
+        return records
 
     async def close(self) -> None:
         """Let go of what was opened."""
@@ -313,6 +328,26 @@ async def test_a_publication_without_records_still_tells(world: World) -> None:
     await owner.fence()
     await owner.publish([], FIRST)
     assert await world.owner().fence() == FIRST
+
+
+async def test_records_for_other_partitions_go_there_in_the_same_transaction(world: World) -> None:
+    """With their headers, in order; nothing of them is seen when it is not committed."""
+    owner = world.owner(before_commit=crash)
+    await owner.fence()
+    there = world.change("lost")._replace(partition=1, headers=[("a", b"1")])
+    with pytest.raises(CrashError):
+        await owner.publish([there], FIRST)
+    owner = world.owner()
+    await owner.fence()
+    records = [world.change(f"k{number}")._replace(partition=number % 2) for number in range(6)]
+    await owner.publish([each._replace(headers=[("from", each.key)]) for each in records], FIRST)
+    for partition in range(2):
+        assert await world.seen(partition=partition) == [
+            (f"k{number}", "v") for number in range(partition, 6, 2)
+        ]
+        assert await world.headers(partition=partition) == [
+            [("from", f"k{number}".encode())] for number in range(partition, 6, 2)
+        ]
 
 
 async def test_partitions_do_not_fence_one_another(world: World) -> None:

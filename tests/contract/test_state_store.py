@@ -192,6 +192,23 @@ async def test_partitions_do_not_see_each_other(backend: Backend) -> None:
     assert await other.commit(step(1)) == NEVER
 
 
+async def test_the_highest_offsets_of_forwarded_records_are_committed_with_the_rest(backend: Backend) -> None:
+    """Also those a commit does not name stay; whoever is fenced or behind raises none."""
+    store = await owner(backend)
+    await store.commit(Commit(Meta(revision=1, forwarded={"visits-0": 5, "a.b-c-12": 70})))
+    await store.commit(Commit(Meta(revision=2, forwarded={"visits-0": 9, "a.b-c-12": 70})))
+    with pytest.raises(StateLost):
+        await store.commit(Commit(Meta(revision=2, forwarded={"visits-0": 11})))
+    next_owner = backend.state()
+    found = await next_owner.take_over(NOTHING_TOLD)
+    assert found.meta.forwarded == {"visits-0": 9, "a.b-c-12": 70}
+    with pytest.raises(Fenced):
+        await store.commit(Commit(Meta(revision=3, forwarded={"visits-0": 12})))
+    await next_owner.commit(Commit(Meta(revision=3, forwarded={"visits-1": 0})))
+    found = await backend.state().take_over(NOTHING_TOLD)
+    assert found.meta.forwarded == {"visits-0": 9, "visits-1": 0, "a.b-c-12": 70}
+
+
 async def test_users_and_topics_with_words_of_the_protocol_are_harmless(backend: Backend) -> None:
     """What a script replies is told apart from what users are called."""
     store = await owner(backend)

@@ -13,10 +13,12 @@ Timers that fall due and users to be swept enter at step 2, as a cause without a
 
 from __future__ import annotations
 
+from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Final
 
-from segstream.core.events import misplaced
+from segstream.core.events import home
+from segstream.core.rerouting import Forwarded, strayed
 from segstream.core.time import NEVER
 from segstream.core.user import User
 from segstream.incoming import Reading, read
@@ -29,7 +31,6 @@ if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
 
     from segstream.core.events import Record
-    from segstream.core.records import Rejected
     from segstream.incoming import Incoming
     from segstream.partition import Draft, Partition
     from segstream.ports import Publisher, ReadModel
@@ -98,8 +99,8 @@ class Flow:
         reached = 0 if begun and told.incarnation < incarnation else told.partition_sequence
         owed = [parcel for parcel in parcels if parcel.sequence > reached]
         if not begun:
-            # Every answer is going to be restated; only dead letters are still owed.
-            await partition.begin([letter for parcel in owed for letter in parcel.dead_letters])
+            # Every answer is going to be restated; only dead letters and what is forwarded are still owed.
+            await partition.begin([parcel.owed() for parcel in owed])
         else:
             await self._show(parcels[: len(parcels) - len(owed)])  # 5; the others follow their publication
             partition.parcels.extend(owed)
@@ -114,9 +115,11 @@ class Flow:
         partition, options = self.partition, self.partition.options
         meta, upcoming = partition.meta, partition.upcoming()
         adoption = NEVER if upcoming is None else upcoming.effective_at + options.timer_grace
-        how = Reading(options.replay, options.max_clock_skew, adoption)
+        whose = partial(home, partitions=options.partitions, partitioner=options.partitioner)
+        skew, rerouted = options.max_clock_skew, options.topics.rerouted
+        how = Reading(options.replay, skew, adoption, self.number, whose, rerouted)
         draft = partition.draft()
-        incoming = read(records, meta.offsets, meta.clock, how, partition.engine)  # 1
+        incoming = read(records, meta, how, partition.engine)  # 1
         names = list(incoming.users)
         for first in range(0, len(names), PART):
             states = await partition.load(names[first : first + PART])  # 2
@@ -124,9 +127,13 @@ class Flow:
                 self._apply(name, state, incoming, draft)  # 3, 4
         for record, wrong in sorted(incoming.rejected, key=_place):
             draft.reject(record, wrong)
+        for record, name in sorted(incoming.strangers, key=_place):
+            draft.forward(record, name, whose(name))
+        draft.outcome.repeats += incoming.repeats
         if incoming.offsets:
             meta.clock = incoming.clock
             meta.offsets |= incoming.offsets
+            meta.forwarded |= incoming.forwarded
             await partition.commit(draft)  # 5
         if incoming.adopt_at is not None:
             await adopt_definitions(partition, incoming.adopt_at)
@@ -140,8 +147,12 @@ class Flow:
         arrivals = incoming.users[name]
         if state is not None:
             user = User.decode(name, state)
-        elif wrong := misplaced(name, self.number, options.partitions, options.partitioner):
-            incoming.rejected += [(record, wrong) for record, _, _ in arrivals]
+        elif (place := home(name, options.partitions, options.partitioner)) != self.number:
+            for record, _, _ in arrivals:
+                if isinstance(record, Forwarded):  # once is enough: nothing goes round in circles
+                    incoming.rejected.append((record, strayed(self.number, place)))
+                else:
+                    incoming.strangers.append((record, name))
             return
         else:
             user = engine.newcomer(name, outcome)
@@ -173,6 +184,6 @@ class Flow:
             self.partition.published = parcels[-1].sequence
 
 
-def _place(rejected: tuple[Record, Rejected]) -> tuple[str, int]:
-    """Return where a record stands: dead letters of a topic keep its order."""
-    return rejected[0].topic, rejected[0].offset
+def _place(told: tuple[Record, object]) -> tuple[str, int, int]:
+    """Return where a record stands: dead letters and forwarded records of a log keep its order."""
+    return told[0].topic, told[0].partition, told[0].offset

@@ -13,6 +13,12 @@ if TYPE_CHECKING:
 MOST_BYTES: Final = 16 << 20
 """Bytes of a topic's records that may wait for one partition; what one fetch brings (1 MB) comes on top."""
 
+LEAST_BYTES: Final = 1 << 20
+"""The same for a worker with so many logs that its memory for records would leave less: one fetch."""
+
+RECORD_BYTES: Final = 500
+"""What a record takes besides key and value: measured, the object with its fields' own."""
+
 MOST_BATCH_BYTES: Final = 8 << 20
 """Bytes of a batch: with dead letters, which grow by a third, far below the 512 MB that Redis takes at once."""
 
@@ -27,6 +33,8 @@ class Inbox:
     ----------
     topics : iterable of str
         The input topics.
+    most_bytes : int
+        Bytes of each topic's records that may wait.
 
     Examples
     --------
@@ -40,14 +48,20 @@ class Inbox:
     ['b', 'a']
     """
 
-    def __init__(self, topics: Iterable[str]) -> None:
+    def __init__(self, topics: Iterable[str], most_bytes: int = MOST_BYTES) -> None:
+        self._most_bytes = most_bytes
         self._queues: dict[str, deque[Record]] = {topic: deque() for topic in topics}
         self._bytes = dict.fromkeys(self._queues, 0)
-        self._fetched_all = dict.fromkeys(self._queues, False)
+        self._fetched_all: dict[str, bool | None] = dict.fromkeys(self._queues)
 
     def __len__(self) -> int:
         """Return how many records wait."""
         return sum(map(len, self._queues.values()))
+
+    @property
+    def bytes(self) -> int:
+        """How much memory the records that wait take, about."""
+        return sum(self._bytes.values())
 
     def waiting(self, topic: str) -> int:
         """Return how many records of a topic wait."""
@@ -63,46 +77,71 @@ class Inbox:
         for topic, queue in self._queues.items():
             queue.clear()
             self._bytes[topic] = 0
-            self._fetched_all[topic] = False
+            self._fetched_all[topic] = None
+
+    def unsure(self, topic: str) -> bool:
+        """Tell whether something was fetched of a topic, and not whether that was all."""
+        return self._fetched_all[topic] is False
 
     def full(self, topic: str) -> bool:
         """Tell whether a topic's records take so much memory that no more should be fetched."""
-        return self._bytes[topic] >= MOST_BYTES
+        return self._bytes[topic] >= self._most_bytes
 
     def add(self, topic: str, records: Iterable[Record], *, fetched_all: bool) -> None:
         """Append records of a topic in log order, and note whether that was all there is for now."""
+        queue = self._queues[topic]
         for record in records:
-            self._queues[topic].append(record)
-            self._bytes[topic] += len(record.value or b"")
+            queue.append(record)
+            self._bytes[topic] += weight(record)
         self._fetched_all[topic] = fetched_all
 
     def put_back(self, records: Iterable[Record]) -> None:
         """Put records that were taken last in front again."""
         for record in reversed(list(records)):
             self._queues[record.topic].appendleft(record)
-            self._bytes[record.topic] += len(record.value or b"")
+            self._bytes[record.topic] += weight(record)
 
     def take(self, most: int) -> list[Record]:
         """Return up to ``most`` records, those that arrived first in front."""
         taken: list[Record] = []
         size = 0
+        alone = self._alone()
         while len(taken) < most and size < MOST_BATCH_BYTES:
-            queue = self._next()
+            queue = alone or self._next()
             if queue is None:
                 break
             record = queue.popleft()
-            length = len(record.value or b"")
+            length = weight(record)
             self._bytes[record.topic] -= length
             size += length
             taken.append(record)
         return taken
 
+    def _alone(self) -> deque[Record] | None:
+        """Return the queue that all records come from until another is filled, as it mostly is; None if there is none."""
+        waiting = [queue for queue in self._queues.values() if queue]
+        rest = (self._fetched_all[topic] for topic, queue in self._queues.items() if not queue)
+        return waiting[0] if len(waiting) == 1 and all(rest) else None
+
     def _next(self) -> deque[Record] | None:
         """Return the queue whose first record comes next, None if that cannot be told yet."""
-        if len(self._queues) == 1:
-            (queue,) = self._queues.values()
-            return queue or None
         if any(not queue and not self._fetched_all[topic] for topic, queue in self._queues.items()):
             return None
         waiting = [queue for queue in self._queues.values() if queue]
         return min(waiting, key=lambda queue: queue[0].timestamp, default=None)
+
+
+def weight(record: Record) -> int:
+    """Return how many bytes of memory a record takes, about."""
+    return RECORD_BYTES + len(record.key or b"") + len(record.value or b"")
+
+
+def share_of(memory: int, logs: int) -> int:
+    """Return how many bytes may wait for each of so many logs of a worker.
+
+    Examples
+    --------
+    >>> share_of(256 << 20, 64) >> 20
+    4
+    """
+    return min(MOST_BYTES, max(LEAST_BYTES, memory // max(logs, 1)))

@@ -10,15 +10,17 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from segstream.core.events import Event, Rejected, decode
+from segstream.core.rerouting import Forwarded, mark, where_from
 from segstream.core.time import NEVER
 from segstream_schemas import RejectionReason
 from segstream_schemas.times import LATEST
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Sequence
 
     from segstream.core.engine import Brought, Engine
     from segstream.core.events import Record
+    from segstream.ports import Meta
 
 CLOCK_HEADER: Final = "segstream-clock"
 """A record with this header moves a replay's clock to the moment it holds, in ms, and fires what is due by then.
@@ -39,7 +41,7 @@ _BAD_CLOCK: Final = Rejected(
 
 
 Arrival: TypeAlias = "tuple[Record, Brought, int]"
-"""Where an event stands in the log, what it brings, and the partition's clock at it, in ms."""
+"""Where an event stands in the log (a forwarded one: where it stood), what it brings, and the partition's clock, in ms."""
 
 
 class Reading(NamedTuple):
@@ -53,11 +55,20 @@ class Reading(NamedTuple):
         How much later than its arrival an event may be, in ms.
     adoption : int
         The clock, in ms, from which a new version of the definitions is in force.
+    number : int
+        The partition number.
+    home : callable
+        Returns the partition number that a user belongs to.
+    rerouted : str
+        The topic of forwarded records.
     """
 
     replay: bool
     max_clock_skew: int
     adoption: int
+    number: int
+    home: Callable[[str], int]
+    rerouted: str
 
 
 @dataclass(slots=True)
@@ -72,8 +83,14 @@ class Incoming:
         What arrived for each user, in order.
     rejected : list of (Record, Rejected)
         Records that cannot be applied.
+    strangers : list of (Record, str)
+        Records of topics without keys whose user, named with it, belongs to another partition.
     offsets : dict of str to int
         The last offset of each topic.
+    forwarded : dict of str to int
+        As ``Meta.forwarded``, of the forwarded records among these.
+    repeats : int
+        Forwarded records that were applied before.
     taken : int
         How many of the records these are, counting those that were applied before and are left out.
     adopt_at : int or None
@@ -85,39 +102,45 @@ class Incoming:
     clock: int
     users: dict[str, list[Arrival]] = field(default_factory=dict)
     rejected: list[tuple[Record, Rejected]] = field(default_factory=list)
+    strangers: list[tuple[Record, str]] = field(default_factory=list)
     offsets: dict[str, int] = field(default_factory=dict)
+    forwarded: dict[str, int] = field(default_factory=dict)
+    repeats: int = 0
     taken: int = 0
     adopt_at: int | None = None
     control: tuple[Record, int] | None = None
 
 
-def read(
-    records: Sequence[Record], applied: Mapping[str, int], clock: int, how: Reading, engine: Engine
-) -> Incoming:
+def read(records: Sequence[Record], meta: Meta, how: Reading, engine: Engine) -> Incoming:  # noqa: C901, PLR0912 - the way of every record, in one loop
     """Decode records in order. Of an event only what it brings is kept: whole documents would fill every cache.
 
     Parameters
     ----------
     records : sequence of Record
         In log order per topic.
-    applied : mapping of str to int
-        Highest offset applied per topic.
-    clock : int
-        The partition's clock in ms.
+    meta : Meta
+        The partition's; it is not changed.
     how : Reading
     engine : Engine
         Knows what an event brings.
     """
+    applied, clock = meta.offsets, meta.clock
     found = Incoming(clock, taken=len(records))
-    replay, skew, adoption = how
+    replay, skew, adoption, here, home, rerouted = how
     users, offsets, bring = found.users, found.offsets, engine.bring
+    definitions = engine.current.definitions
+    mappings, unkeyed = definitions.mappings, definitions.unkeyed
     for number, record in enumerate(records):
         topic, offset = record.topic, record.offset
         if offset <= applied.get(topic, -1):
             continue
         event: Event | Rejected | int | None = _control(record) if record.headers else None
+        origin: Record | Rejected = record if topic != rerouted else where_from(record)
         if event is None:
-            event = decode(record, max_clock_skew=skew)
+            if isinstance(origin, Rejected):
+                event = origin
+            else:
+                event = decode(origin, max_clock_skew=skew, mapping=mappings.get(origin.topic))
             happened = record.timestamp if not replay else event.at if isinstance(event, Event) else clock
             if happened > clock:
                 clock = happened if happened < LATEST else LATEST
@@ -128,16 +151,39 @@ def read(
             found.taken, found.control = number, (record, event)
             return found
         offsets[topic], found.clock = offset, clock
-        if isinstance(event, Event):
-            arrival = record, bring(event, topic), clock
+        if isinstance(origin, Forwarded) and not _is_new(origin, meta, found):
+            continue
+        if isinstance(event, Event) and not isinstance(origin, Rejected):
+            if topic in unkeyed and origin is record and home(event.user) != here:
+                found.strangers.append((record, event.user))
+                continue
+            arrival = origin, bring(event, origin.topic), clock
             arrivals = users.get(event.user)
             if arrivals is None:
                 users[event.user] = [arrival]
             else:
                 arrivals.append(arrival)
-        else:
-            found.rejected.append((record, _STRAY_CLOCK if isinstance(event, int) else event))
+        elif isinstance(event, int):
+            found.rejected.append((record, _STRAY_CLOCK))
+        elif isinstance(origin, Rejected):
+            found.rejected.append((record, origin))
+        elif isinstance(event, Rejected):
+            found.rejected.append((origin, event))
     return found
+
+
+def _is_new(record: Forwarded, meta: Meta, found: Incoming) -> bool:
+    """Note a forwarded record, and tell whether it has not been applied before.
+
+    Those of one source partition come in its order, and from some point on once more where it lost its tail.
+    """
+    source = mark(record)
+    highest = found.forwarded.get(source, meta.forwarded.get(source, -1))
+    if record.offset <= highest:
+        found.repeats += 1
+        return False
+    found.forwarded[source] = record.offset
+    return True
 
 
 def _control(record: Record) -> int | Rejected | None:

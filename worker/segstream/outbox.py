@@ -1,6 +1,7 @@
 """What a commit leaves to be published, as it is kept in Redis and as it goes out.
 
-An entry is one msgpack value: change records, dead letters and views as their final bytes: decided once, told once.
+An entry is one msgpack value: change records, dead letters, views and records to forward as their final bytes: decided
+once, told once.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import msgpack
 from segstream.ports import EncodedView, OutboxEntry, OutRecord
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator
+    from collections.abc import Iterable, Iterator, Sequence
 
 _pack = msgpack.Packer(autoreset=True).pack
 
@@ -28,13 +29,49 @@ class Topics(NamedTuple):
 
     Parameters
     ----------
-    changes, memberships, dead_letters : str
+    changes, memberships, dead_letters, rerouted : str
         See *Contracts* in the README.
     """
 
     changes: str = "segment-changes"
     memberships: str = "segment-memberships"
     dead_letters: str = "segment-dead-letters"
+    rerouted: str = "segstream-rerouted"
+
+
+class Reroute(NamedTuple):
+    """A record to forward.
+
+    Parameters
+    ----------
+    partition : int
+        The one its user belongs to.
+    key, value : bytes
+    headers : sequence of (str, bytes)
+        See ``core.rerouting``.
+    """
+
+    partition: int
+    key: bytes
+    value: bytes
+    headers: Sequence[tuple[str, bytes]]
+
+    def size(self) -> int:
+        """Return about how many bytes it takes."""
+        return len(self.value) + sum(len(name) + len(value or b"") for name, value in self.headers)
+
+
+class Debts(NamedTuple):
+    """What must go out whatever becomes of users' answers.
+
+    Parameters
+    ----------
+    dead_letters, reroutes : sequence
+        As in `Parcel`.
+    """
+
+    dead_letters: Sequence[tuple[bytes, bytes]] = ()
+    reroutes: Sequence[Reroute] = ()
 
 
 class Parcel(NamedTuple):
@@ -48,26 +85,37 @@ class Parcel(NamedTuple):
         Key and value of each record.
     views : list of EncodedView
         The last answer of each user that changed.
+    reroutes : list of Reroute
+        Records that lie in the wrong partition, those of one source partition in its order.
     """
 
     sequence: int
     changes: list[tuple[bytes, bytes]]
     dead_letters: list[tuple[bytes, bytes]]
     views: list[EncodedView]
+    reroutes: list[Reroute]
 
     def seal(self) -> OutboxEntry:
         """Return the entry as it is stored."""
-        payload: bytes = _pack((self.changes, self.dead_letters, self.views))
+        parts = (self.changes, self.dead_letters, self.views)
+        # Hardly ever there; and without them a worker of the version before reads an entry too.
+        payload: bytes = _pack((*parts, self.reroutes) if self.reroutes else parts)
         return OutboxEntry(self.sequence, payload)
 
     @classmethod
     def open(cls, entry: OutboxEntry) -> Parcel:
         """Read a stored entry."""
-        changes, letters, views = msgpack.unpackb(entry.payload, use_list=False, strict_map_key=False)
-        return cls(entry.sequence, list(changes), list(letters), [EncodedView(*view) for view in views])
+        changes, letters, views, *more = msgpack.unpackb(entry.payload, use_list=False, strict_map_key=False)
+        reroutes = [Reroute(*each) for each in more[0]] if more else []
+        opened = [EncodedView(*view) for view in views]
+        return cls(entry.sequence, list(changes), list(letters), opened, reroutes)
+
+    def owed(self) -> Debts:
+        """Return what is owed also by a new incarnation, which restates every answer."""
+        return Debts(self.dead_letters, self.reroutes)
 
     def records(self, topics: Topics) -> Iterator[OutRecord]:
-        """Yield what goes to the topics, in order: changes, memberships, dead letters."""
+        """Yield what goes to the topics, in order: changes, memberships, dead letters, forwarded records."""
         for key, value in self.changes:
             yield OutRecord(topics.changes, key, value)
         for view in self.views:
@@ -75,6 +123,8 @@ class Parcel(NamedTuple):
                 yield OutRecord(topics.memberships, view.user.encode(), view.record)
         for key, value in self.dead_letters:
             yield OutRecord(topics.dead_letters, key, value)
+        for partition, key, value, headers in self.reroutes:
+            yield OutRecord(topics.rerouted, key, value, partition, headers)
 
 
 def pack(
@@ -82,6 +132,7 @@ def pack(
     changes: Iterable[tuple[bytes, bytes]],
     views: Iterable[EncodedView],
     dead_letters: Iterable[tuple[bytes, bytes]],
+    reroutes: Iterable[Reroute] = (),
 ) -> list[Parcel]:
     """Divide what a batch tells into parcels of bounded size, numbered from ``first``.
 
@@ -96,6 +147,8 @@ def pack(
         Key and value of each record, in order.
     views : iterable of EncodedView
         Of the users whose answer changed.
+    reroutes : iterable of Reroute
+        Records to forward, in order.
     """
     parcels: list[Parcel] = []
     size = ENTRY_BYTES
@@ -104,7 +157,7 @@ def pack(
         nonlocal size
         size += length + RECORD_BYTES
         if size > ENTRY_BYTES:
-            parcels.append(Parcel(first + len(parcels), [], [], []))
+            parcels.append(Parcel(first + len(parcels), [], [], [], []))
             size = length + RECORD_BYTES
         return parcels[-1]
 
@@ -114,4 +167,6 @@ def pack(
         room(len(view.answer) + len(view.record or b"")).views.append(view)
     for key, value in dead_letters:
         room(len(value)).dead_letters.append((key, value))
+    for reroute in reroutes:
+        room(reroute.size()).reroutes.append(reroute)
     return parcels

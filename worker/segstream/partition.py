@@ -11,10 +11,11 @@ import orjson
 from segstream.cache import UserCache
 from segstream.core.basis import Basis, dump_bases, load_bases
 from segstream.core.engine import Engine, Outcome, Touched
-from segstream.core.events import dead_letter
+from segstream.core.events import dead_letter, raw_id
 from segstream.core.origin import Adoption, Origin
+from segstream.core.rerouting import forwarding
 from segstream.core.time import NEVER, format_time
-from segstream.outbox import Parcel, Topics, pack
+from segstream.outbox import Parcel, Reroute, Topics, pack
 from segstream.ports import Commit, Meta
 from segstream.views import encoded_view
 
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     from segstream.core.events import Record, Rejected
     from segstream.core.partitioning import Partitioner
     from segstream.library import Library, Version
+    from segstream.outbox import Debts
     from segstream.ports import EncodedView, StateStore, TakeOver
 
 MOST_SAMPLES = 1_000
@@ -83,6 +85,8 @@ class Counts:
         Users that a sweep looked at.
     cache_hits, cache_misses : int
         Users found in the cache, or asked of the store.
+    forwarded : int
+        Records sent on to the partition of their user.
     """
 
     events: int = 0
@@ -97,6 +101,7 @@ class Counts:
     swept: int = 0
     cache_hits: int = 0
     cache_misses: int = 0
+    forwarded: int = 0
 
 
 class Draft:
@@ -118,6 +123,8 @@ class Draft:
         Where the engine puts what changes.
     letters, changes : list of (bytes, bytes)
         Key and value of dead letters and changes, in order.
+    reroutes : list of Reroute
+        Records to forward, in order.
     states : dict of str to bytes
         Encoded states.
     views : dict of str to EncodedView
@@ -128,6 +135,8 @@ class Draft:
         By direction: changes by segment.
     rejected : Counter
         Records by the reason they could not be applied for.
+    rerouted : Counter
+        Records sent on to the partition of their user, by topic.
     """
 
     __slots__ = (
@@ -138,6 +147,8 @@ class Draft:
         "letters",
         "outcome",
         "rejected",
+        "rerouted",
+        "reroutes",
         "states",
         "timers",
         "views",
@@ -148,16 +159,24 @@ class Draft:
         self.outcome = Outcome()
         self.letters: list[tuple[bytes, bytes]] = []
         self.changes: list[tuple[bytes, bytes]] = []
+        self.reroutes: list[Reroute] = []
         self.states: dict[str, bytes] = {}
         self.views: dict[str, EncodedView] = {}
         self.timers: dict[str, int] = {}
         self.changed: dict[str, Counter[str | None]] = defaultdict(Counter)
         self.rejected: Counter[str] = Counter()
+        self.rerouted: Counter[str] = Counter()
 
     def reject(self, record: Record, wrong: Rejected) -> None:
         """Put a record that cannot be applied among the dead letters."""
         self.rejected[wrong.reason.value] += 1
         self.letters.append(((record.key or b"")[:MAX_KEY], dead_letter(record, wrong)))
+
+    def forward(self, record: Record, user: str, partition: int) -> None:
+        """Send a record on to the partition that its user belongs to."""
+        self.rerouted[record.topic] += 1
+        headers = forwarding(record)
+        self.reroutes.append(Reroute(partition, raw_id(user).encode(), record.value or b"", headers))
 
     def write_down(self, touched: Touched) -> None:
         """Encode what a user has become, once the batch is done with it."""
@@ -212,7 +231,7 @@ class Partition:
         Feature vectors for the trainer.
     applied : dict of str to int
         Highest offset committed per topic.
-    changed, rejected
+    changed, rejected, rerouted
         As in ``Draft``, of all that was committed.
     suppressed : Counter
         Flips that anti-flap has kept from being told, by segment and reason.
@@ -226,6 +245,7 @@ class Partition:
         self.counts = Counts()
         self.changed: dict[str, Counter[str | None]] = defaultdict(Counter)
         self.rejected: Counter[str] = Counter()
+        self.rerouted: Counter[str] = Counter()
         self.suppressed: Counter[tuple[str, str]] = Counter()
         self.meta = Meta()
         self.bases: list[Basis] = []
@@ -245,16 +265,16 @@ class Partition:
         if self.bases:
             self._use_bases()
 
-    async def begin(self, letters: Sequence[tuple[bytes, bytes]]) -> None:
-        """Open the log of bases, or go on after a loss under a new incarnation, still owing these dead letters."""
+    async def begin(self, owed: Sequence[Debts]) -> None:
+        """Open the log of bases, or go on after a loss under a new incarnation, still owing this."""
         meta = self.meta
         meta.partitions = self.options.partitions
         self.published = meta.sequence
         if self.bases:
             last = self.bases[-1]
-            await self.enact(last._replace(at=self.settled(), incarnation=meta.incarnation), letters)
+            await self.enact(last._replace(at=self.settled(), incarnation=meta.incarnation), owed)
         else:
-            await self.enact(Basis(0, 0, meta.incarnation, self.library.first().number, {}), letters)
+            await self.enact(Basis(0, 0, meta.incarnation, self.library.first().number, {}), owed)
 
     @property
     def tidy(self) -> bool:
@@ -273,15 +293,17 @@ class Partition:
         """Return the version of the definitions to adopt next, None when the last is in force."""
         return self.library.following(self.bases[-1].definitions)
 
-    async def enact(self, basis: Basis, letters: Sequence[tuple[bytes, bytes]] = ()) -> None:
-        """Put a basis in force, under the next number, and begin a sweep."""
+    async def enact(self, basis: Basis, owed: Sequence[Debts] = ()) -> None:
+        """Put a basis in force, under the next number, and begin a sweep; ``owed`` is published first."""
         self.bases = [*self.bases, basis._replace(number=basis.number + 1)]
         self.meta.sweep = f"{basis.number + 1} "
         self.meta.bases = dump_bases(self.bases)
         self._note_origin(basis)
         self._use_bases()
         draft = self.draft()
-        draft.letters.extend(letters)
+        for debts in owed:
+            draft.letters.extend(debts.dead_letters)
+            draft.reroutes.extend(debts.reroutes)
         await self.commit(draft)
 
     def _note_origin(self, basis: Basis) -> None:
@@ -317,7 +339,8 @@ class Partition:
     async def commit(self, draft: Draft) -> None:
         """Commit what a batch led to, and hand it on to be published."""
         meta, published = self.meta, self.published
-        parcels = pack(meta.sequence + 1, draft.changes, draft.views.values(), draft.letters)
+        first, views = meta.sequence + 1, draft.views.values()
+        parcels = pack(first, draft.changes, views, draft.letters, draft.reroutes)
         meta.sequence += len(parcels)
         meta.revision += 1
         self.next_due = await self.store.commit(
@@ -343,6 +366,7 @@ class Partition:
         counts.events += outcome.events
         counts.repeats += outcome.repeats
         counts.dead_letters += len(draft.letters)
+        counts.forwarded += draft.rerouted.total()
         counts.changes += len(draft.changes)
         counts.wake_ups += outcome.wake_ups
         counts.idle_wake_ups += outcome.idle_wake_ups
@@ -350,4 +374,5 @@ class Partition:
         for direction, segments in draft.changed.items():
             self.changed[direction].update(segments)
         self.rejected.update(draft.rejected)
+        self.rerouted.update(draft.rerouted)
         self.suppressed.update(outcome.suppressed)

@@ -66,6 +66,9 @@ class Meta:
         The incarnation that a reset has begun; ``pending <command>`` while one is not finished; else empty.
     origin : str
         Where the state comes from in the log (see ``core.origin``), for a recount.
+    forwarded : dict of str to int
+        Of the records that were forwarded here (see ``core.rerouting``): the highest offset applied of each source
+        partition, which is called ``<topic>-<partition>``.
     """
 
     incarnation: int = 0
@@ -81,6 +84,7 @@ class Meta:
     rebuild: str = ""
     reset: str = ""
     origin: str = ""
+    forwarded: dict[str, int] = field(default_factory=dict)
 
 
 class OutboxEntry(NamedTuple):
@@ -436,11 +440,24 @@ class Rebuilds(Protocol):
 
 
 class OutRecord(NamedTuple):
-    """A record to publish to the same partition number of ``topic``; ``value`` None is a tombstone."""
+    """A record to publish.
+
+    Parameters
+    ----------
+    topic : str
+    key : bytes
+    value : bytes or None
+        None is a tombstone.
+    partition : int or None
+        Where to; None: the publisher's own partition number.
+    headers : sequence of (str, bytes)
+    """
 
     topic: str
     key: bytes
     value: bytes | None
+    partition: int | None = None
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 class Publisher(Protocol):

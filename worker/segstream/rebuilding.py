@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from segstream.core.events import misplaced
+from segstream.core.events import home
 from segstream.core.time import NEVER
 from segstream.core.user import User
 from segstream.ports import View
@@ -112,9 +112,7 @@ class Rebuilder:
         """Let users that the partition does not have leave a list."""
         partition, options = self._partition, self._partition.options
         elsewhere = [
-            user
-            for user in strangers
-            if misplaced(user, self._number, options.partitions, options.partitioner)
+            user for user in strangers if home(user, options.partitions, options.partitioner) != self._number
         ]
         if elsewhere:
             # Only from this list: what they are told is another partition's business, and nobody here ever adds them.

@@ -207,7 +207,7 @@ class Resetter:
         bases = load_bases(meta.bases)
         resumed = meta.reset.startswith(PENDING)
         begun = resumed or (bool(bases) and bases[-1].incarnation == meta.incarnation)
-        if not begun:  # as a worker: what it said is going to be replaced, only dead letters are owed
+        if not begun:  # as a worker: what it said is going to be replaced, the rest is owed
             self._parcels = [parcel._replace(changes=[], views=[]) for parcel in self._parcels]
         reached = 0 if begun and told.incarnation < meta.incarnation else told.partition_sequence
         await self._show([parcel for parcel in self._parcels if parcel.sequence <= reached])

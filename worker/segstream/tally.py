@@ -124,6 +124,7 @@ class Tally:
         self._counts, self._evicted = Counts(), 0
         self._changed: dict[str, Counter[str | None]] = defaultdict(Counter)
         self._rejected: Counter[str] = Counter()
+        self._rerouted: Counter[str] = Counter()
         self._suppressed: Counter[tuple[str, str]] = Counter()
         self._discovered: set[str] = set()
 
@@ -143,6 +144,7 @@ class Tally:
         for direction, segments in partition.changed.items():
             self._changed[direction].update(segments)
         self._rejected.update(partition.rejected)
+        self._rerouted.update(partition.rerouted)
         self._suppressed.update(partition.suppressed)
 
     def counts(self, owned: Iterable[Partition]) -> Counts:
@@ -161,6 +163,13 @@ class Tally:
         total = self._rejected.copy()
         for partition in owned:
             total.update(partition.rejected)
+        return total
+
+    def rerouted(self, owned: Iterable[Partition]) -> dict[str, int]:
+        """Return the number of records sent on to the partition of their user, by topic."""
+        total = self._rerouted.copy()
+        for partition in owned:
+            total.update(partition.rerouted)
         return total
 
     def changed(self, owned: Iterable[Partition]) -> dict[tuple[str, str], int]:

@@ -99,6 +99,10 @@ async def move_clock(partition: Partition, record: Record, clock: int) -> bool:
     """
     if await adopt_definitions(partition, max(clock, partition.meta.clock)):
         return False
+    if partition.meta.sweep:
+        # Who rests on former definitions has no timer yet for what by the new ones falls due at this very moment.
+        await sweep(partition)
+        return False
     partition.advance_clock(clock)
     if await drain(partition, partition.settled() + 1):
         return False

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from segstream.core.dead_letters import dead_letter
-from segstream.core.events import MAX_DEPTH, MAX_VALUE, Event, decode, misplaced, raw_id
+from segstream.core.events import MAX_DEPTH, MAX_VALUE, Event, decode, home, raw_id
 from segstream.core.partitioning import murmur2
 from segstream.core.records import LogRecord, Rejected
 from segstream_schemas import DeadLetter, RejectionReason
@@ -272,9 +272,13 @@ def test_a_bad_record_is_refused_with_its_reason_and_place(
 
 
 def test_every_reason_the_decoder_may_give_is_shown_above() -> None:
-    """The other two are given when a user is loaded and when a control record comes."""
+    """The others are given to what was forwarded, and to control records."""
     shown = {reason for _, reason, _ in BAD.values()}
-    assert {reason.value for reason in RejectionReason} == shown | {"misplaced", "unexpected_control"}
+    assert {reason.value for reason in RejectionReason} == shown | {
+        "misplaced",
+        "not_forwarded",
+        "unexpected_control",
+    }
 
 
 @pytest.mark.parametrize(
@@ -296,15 +300,9 @@ def test_a_record_without_any_usable_time_is_refused() -> None:
         assert outcome.reason == "bad_timestamp"
 
 
-def test_a_user_in_the_wrong_partition_is_told_where_they_belong() -> None:
-    """The raw id decides, without the prefix of anonymous users."""
-    home = murmur2(b"7c9e", 4)
-    assert misplaced("7c9e", home, 4, murmur2) is None
-    assert misplaced("anon:7c9e", home, 4, murmur2) is None
-    refusal = misplaced("7c9e", (home + 1) % 4, 4, murmur2)
-    assert refusal is not None
-    assert refusal.reason == "misplaced"
-    assert f"belongs to {home} of 4" in refusal.message
+def test_a_user_belongs_where_the_raw_id_is_placed() -> None:
+    """Without the prefix of anonymous users."""
+    assert home("7c9e", 4, murmur2) == home("anon:7c9e", 4, murmur2) == murmur2(b"7c9e", 4)
 
 
 # --- whatever comes -----------------------------------------------------------------------------------------

@@ -11,12 +11,14 @@ import pytest
 
 from segstream.adapters.memory.state import partition_of
 from segstream.core.definitions import find_mistakes, read_definitions
+from segstream.core.events import Event, LogRecord, decode
 from segstream.core.origin import Origin
 from segstream.core.partitioning import murmur2
 from segstream.core.time import DAY, parse_time
 from segstream.verify.against import until
 from segstream.verify.partition import Events, Terms
 from segstream.verify.rules import Rules
+from segstream_schemas.times import LATEST
 from tests.manifests import ROOT
 from tests.unit.deploy.retail_walks import RETAIL
 from tests.unit.deploy.saas_walks import SAAS
@@ -100,25 +102,35 @@ def test_the_page_tells_of_every_segment_event_and_trait(name: str) -> None:
 # --- sample events
 
 
-def sample(name: str) -> list[Document]:
-    """Return the events of a sample."""
+def sample(name: str) -> list[LogRecord]:
+    """Return the lines of a sample, each as it lies in its topic."""
     lines = (FOLDER / f"{name}.events.ndjson").read_text(encoding="utf-8").splitlines()
-    return [json.loads(line) for line in lines]
+    found = []
+    for offset, line in enumerate(lines):
+        document: Document = json.loads(line)
+        topic, value = (document["topic"], document["value"]) if "value" in document else ("events", document)
+        found.append(LogRecord(topic, 0, offset, 0, None, json.dumps(value).encode()))
+    return [each._replace(timestamp=event_of(name, each).at) for each in found]
+
+
+def event_of(name: str, each: LogRecord) -> Event:
+    """Return what a line of a sample is as an event."""
+    event = decode(each, max_clock_skew=LATEST, mapping=DEFINED[name].mappings.get(each.topic))
+    assert isinstance(event, Event), event
+    return event
 
 
 @pytest.mark.parametrize("name", NAMES)
 async def test_the_sample_takes_somebody_into_every_segment(name: str) -> None:
     """Replayed in its order, without a dead letter, and three months of silence after it."""
-    documents = sample(name)
-    moments = [parse_time(document["timestamp"]) for document in documents]
+    records = sample(name)
+    moments = [each.timestamp for each in records]
     assert moments == sorted(moments)
-    assert len({document["messageId"] for document in documents}) == len(documents)
-    assert len({document["channel"] for document in documents}) >= 2
+    events = [event_of(name, each) for each in records]
+    assert len({event.message_id for event in events}) == len(events)
+    assert len({event.document.get("channel") for event in events}) >= 2
+    assert {each.topic for each in records} == {"events", *DEFINED[name].mappings}
     world = World([(0, TEXTS[name])])
-    records = [
-        record(offset, moment, document)
-        for offset, (moment, document) in enumerate(zip(moments, documents, strict=True))
-    ]
     flow = await play_at_once(world, records, moments[-1] + 90 * DAY)
     assert world.letters() == []
     assert flow.partition.counts.repeats == 0
@@ -130,10 +142,15 @@ async def test_the_sample_takes_somebody_into_every_segment(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_every_event_of_the_sample_is_counted_by_some_feature(name: str) -> None:
     """So it shows what the definitions need, and nothing else."""
-    document: Document
-    for document in sample(name):
-        reached = DEFINED[name].routes(document["type"], document.get("event"), "events")
-        assert reached, document
+    for each in sample(name):
+        event = event_of(name, each)
+        reached = DEFINED[name].routes(event.type, event.name, each.topic)
+        assert reached, event
+        # Of a source nothing is taken that no feature looks at.
+        within = {"identify": "traits"}.get(event.type, "properties")
+        used = {feature.path[1] for feature in reached if feature.path and len(feature.path) > 1}
+        used |= {"survey"} if event.name == "Survey Answered" else set()
+        assert each.topic == "events" or set(event.document.get(within, {})) <= used, event
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, Final
 
 import orjson
 from hypothesis import strategies as st
 
+from segstream.core.clusters import Snapshot
 from segstream.core.events import LogRecord
 from segstream.core.partitioning import murmur2
 from segstream.core.time import format_time
@@ -17,8 +20,11 @@ from tests.unit.flow.worlds import SKEW, START, clock_record
 
 Draw = Callable[[st.SearchStrategy[Any]], Any]
 
-UNITS = [1, 1, 1, 1_000, 3_600_000]
+UNITS = [1, 1, 1, 20_000, 3_600_000, 86_400_000]
 """Length of what histories and definitions count in, ms: mostly one that lets every moment be tried."""
+
+WRITTEN: Final = {"w": 604_800_000, "d": 86_400_000, "h": 3_600_000, "m": 60_000, "s": 1_000, "ms": 1}
+TOPICS: Final = ("events", "crm")
 
 SIGNS = st.sampled_from([">=", ">", "<", "<="])
 ANY_SIGN = st.sampled_from([">=", ">", "<", "<=", "==", "!="])
@@ -38,7 +44,84 @@ FILTERS = st.sampled_from(
         "properties.v == true",
     ]
 )
-COUNTRIES = ["DE", "NO", "SE"]
+# Made once: to make a strategy costs more than to draw from it.
+USERS = st.sampled_from(["ada", "bob", "cem"])
+KINDS = st.sampled_from(
+    [("track", "A"), ("track", "A"), ("track", "B"), ("page", "P"), ("page", None), ("identify", None)]
+)
+TOLD = st.sampled_from(["DE", "NO", "SE", 7])
+SOME_TRAITS = st.lists(st.sampled_from(["age", "country", "seen", "vip"]), unique=True)
+PRICES = st.lists(AMOUNTS, max_size=3)
+QUANTITIES = st.sampled_from([1, 2, 0.5])
+ODD_LINES = st.sampled_from([None, {"p": 1}, [[], 7, {"q": 1}, {"p": 2}]])
+TAGS = st.lists(st.sampled_from(["x", "y", 1, 1.0, True]), max_size=3)
+LETTERS = st.sampled_from("abc")
+PAUSES = st.sampled_from([0, 0, 1, 2, 3, 5, 8, 13, 30])
+DELAYS = st.sampled_from([0, 0, 0, 0, 1, 3, 10, 25, -1, -4])
+TRAITS: Final = {"country": "text", "vip": "boolean", "age": "number", "seen": "time"}
+
+SNAPSHOT: Final = Snapshot(
+    name="kind",
+    number=1,
+    features=("told", "avg"),
+    transforms=("linear", "linear"),
+    means=(2.0, 1.0),
+    scales=(2.0, 1.5),
+    centers=((-1.13, -0.97), (0.21, 1.07), (2.03, -0.31)),
+    ids=("c0", "c1", "c2"),
+)
+"""What a model has found, of features that no time moves: so users are assigned at their events and never between."""
+
+
+PLAIN_FEATURES: Final = {
+    "kinds": "op: distinct, of: properties.v, expose: true",
+    "tags": "op: distinct, of: 'properties.tags[]', event: [A, B]",
+    "top_v": "op: top, of: properties.v",
+    "top_tag": "op: top, of: 'properties.tags[]', expose: true",
+    "part": "op: share, type: track, of: properties.v, equals: [x, 1, true]",
+    "some_line": "op: share, of: 'properties.lines[].p', equals: [1, 2]",
+    "some_tag": "op: share, of: 'properties.tags[]', equals: y",
+    "days": "op: days_active, event: A",
+    "days_v": "op: days_active, of: properties.v",
+    "lines": "op: sum, of: 'properties.lines[].p', event: A",
+    "line": "op: last, of: 'properties.lines[].p'",
+    "priced": "op: count, of: 'properties.lines[].p'",
+    "a": "op: count, event: A",
+    "ab": "op: count, event: [A, B]",
+    "pages": "op: count, type: page, name: [P, Q], expose: true",
+    "told": "op: count, of: properties.v",
+    "spend": "op: sum, of: properties.v, event: A, expose: true",
+    "avg": "op: mean, of: properties.v",
+    "low": "op: min, of: properties.v, event: B",
+    "high": "op: max, of: properties.v",
+    "one": "op: first, of: properties.v",
+    "late": "op: last, of: properties.v, event: A",
+    "since_a": "op: first_time, event: A",
+    "last_a": "op: last_time, event: A",
+    "last_any": "op: last_time",
+    "last_v": "op: last_time, of: properties.v, event: B",
+    "crm": "op: count, topic: crm",
+    "web": "op: count, type: track, topic: [events, other]",
+}
+"""Features by name that are always the same."""
+
+WINDOWS: Final = {
+    "win_a": "op: count, event: A",
+    "win_v": "op: sum, of: properties.v, type: track",
+    "kinds_w": "op: distinct, of: properties.v",
+    "mean_w": "op: mean, of: properties.v, event: A",
+    "min_w": "op: min, of: properties.v",
+    "max_w": "op: max, of: 'properties.lines[].p', type: track",
+    "part_w": "op: share, of: properties.q, equals: [1, x], expose: true",
+    "lines_w": "op: sum, of: 'properties.lines[].p'",
+}
+FILTERED: Final = {
+    "fil": "op: count",
+    "fil_w": "op: count",
+    "fil_v": "op: sum, of: properties.q, expose: true",
+    "fil_t": "op: last_time, event: A",
+}
+NAMES: Final = (*PLAIN_FEATURES, *WINDOWS, *FILTERED, "days_w", "coarse", "speed", "flow", "paid")
 
 
 @dataclass(frozen=True)
@@ -50,13 +133,17 @@ class Case:
     versions : tuple of (int, str)
         Definitions, with the moment each comes into force.
     happenings : tuple of Happening or int
-        Events and the moments of control records, in log order, of all partitions.
+        Events and the moments of control records, in the order they were sent, of all partitions.
     partitions : int
     replay : bool
     grace : int
         ms.
     end : int
         The moment everything is looked at last.
+    topics : tuple of str
+        The input topics.
+    models : bool
+        Whether the definitions have segments that a model finds.
     """
 
     versions: tuple[tuple[int, str], ...]
@@ -65,6 +152,13 @@ class Case:
     replay: bool
     grace: int
     end: int
+    topics: tuple[str, ...] = TOPICS[:1]
+    models: bool = False
+
+    @property
+    def snapshots(self) -> tuple[Snapshot, ...]:
+        """What models have found."""
+        return (SNAPSHOT,) if self.models else ()
 
     def __repr__(self) -> str:
         """Show it so that it can be read."""
@@ -73,26 +167,44 @@ class Case:
         lines = [
             f"clock +{each - START}"
             if isinstance(each, int)
-            else f"{each.partition}/{each.offset} {each.user} at +{each.at - START} arrives +{each.arrival - START} "
+            else f"{each.topic}/{each.partition}/{each.offset} {each.user} at +{each.at - START} arrives +{each.arrival - START} "
             f"{each.message} {each.type} {each.name} {each.document.get('properties') or each.document.get('traits')}"
             for each in self.happenings
         ]
         return "\n".join([head, *texts, "---", *lines])
 
-    def records(self, number: int) -> list[LogRecord]:
-        """Return the records of a partition number."""
-        found: list[LogRecord] = []
+    def sent(self, number: int) -> list[tuple[LogRecord, Happening | int]]:
+        """Return the records of a partition number in the order they were sent, each with what it holds."""
+        found: list[tuple[LogRecord, Happening | int]] = []
+        offsets = dict.fromkeys(self.topics, 0)
         for each in self.happenings:
             if isinstance(each, int):
-                found.append(clock_record(len(found), each, partition=number))
+                topic = self.topics[0]
+                found.append((clock_record(offsets[topic], each, partition=number), each))
             elif each.partition == number:
-                key, value = each.user.encode(), orjson.dumps(each.document)
-                found.append(LogRecord("events", number, len(found), each.arrival, key, value))
+                topic, key, value = each.topic, each.user.encode(), orjson.dumps(each.document)
+                found.append((LogRecord(topic, number, offsets[topic], each.arrival, key, value), each))
+            else:
+                continue
+            offsets[topic] += 1
         return found
+
+    def applied(self, number: int) -> list[tuple[LogRecord, Happening | int]]:
+        """Return them in the order they are applied where all of them wait: by arrival, then as the topics are listed."""
+        sent = self.sent(number)
+        waiting = [deque(pair for pair in sent if pair[0].topic == topic) for topic in self.topics]
+        found = []
+        while filled := [queue for queue in waiting if queue]:
+            found.append(min(filled, key=lambda queue: queue[0][0].timestamp).popleft())
+        return found
+
+    def records(self, number: int) -> list[LogRecord]:
+        """Return the records of a partition number in the order they are applied."""
+        return [record for record, _ in self.applied(number)]
 
 
 class Writer:
-    """Draws one version of the definitions.
+    """Draws the versions of the definitions.
 
     Parameters
     ----------
@@ -100,94 +212,81 @@ class Writer:
         Hypothesis' own.
     unit : int
         What durations are multiples of, ms.
+    models : bool
+        Whether there are segments that a model finds.
     """
 
-    def __init__(self, draw: Draw, unit: int) -> None:
-        self.draw, self.unit = draw, unit
+    def __init__(self, draw: Draw, unit: int, *, models: bool = False) -> None:
+        self.draw, self.unit, self.models = draw, unit, models
         self.askable: list[str] = []
         self.written: dict[str, str] = {}
+        self.defined: dict[str, str] = {}
 
     def length(self, most: int = 25) -> str:
         """Return a duration."""
-        return f"{self.draw(st.integers(1, most)) * self.unit}ms"
+        return self.spelled(self.draw(st.integers(1, most)) * self.unit)
 
-    def features(self) -> dict[str, str]:
-        """Return all features that conditions may read."""
-        draw = self.draw
-        windowed = {
-            name: f"{op}, window: {self.unit * width * buckets}ms, resolution: {self.unit * width}ms"
-            for name, op in (
-                ("win_a", "op: count, event: A"),
-                ("win_v", "op: sum, of: properties.v, type: track"),
-            )
-            for width, buckets in [(draw(st.integers(1, 6)), draw(st.integers(1, 6)))]
-        }
-        life = draw(st.integers(2, 8)) * self.unit
-        grid = {
-            name: f"{op}, window: {self.unit * width * buckets}ms, resolution: {self.unit * width}ms"
-            for name, op in (
-                ("kinds_w", "op: distinct, of: properties.v"),
-                ("mean_w", "op: mean, of: properties.v, event: A"),
-                ("min_w", "op: min, of: properties.v"),
-                ("max_w", "op: max, of: 'properties.lines[].p', type: track"),
-                ("part_w", "op: share, of: properties.q, equals: [1, x], expose: true"),
-                ("lines_w", "op: sum, of: 'properties.lines[].p'"),
-            )
-            for width, buckets in [(draw(st.integers(1, 6)), draw(st.integers(1, 6)))]
-        }
-        return {
-            **grid,
-            "kinds": "op: distinct, of: properties.v, expose: true",
-            "tags": "op: distinct, of: 'properties.tags[]', event: [A, B]",
-            "top_v": "op: top, of: properties.v",
-            "top_tag": "op: top, of: 'properties.tags[]', expose: true",
-            "part": "op: share, type: track, of: properties.v, equals: [x, 1, true]",
-            "some_line": "op: share, of: 'properties.lines[].p', equals: [1, 2]",
-            "some_tag": "op: share, of: 'properties.tags[]', equals: y",
-            "days": "op: days_active, event: A",
-            "days_v": "op: days_active, of: properties.v",
-            "days_w": f"op: days_active, window: {draw(st.integers(1, 3))}d",
-            "lines": "op: sum, of: 'properties.lines[].p', event: A",
-            "line": "op: last, of: 'properties.lines[].p'",
-            "priced": "op: count, of: 'properties.lines[].p'",
-            "paid": f"op: rate, of: 'properties.lines[].p', half_life: {self.length(8)}, per: {life}ms",
-            "a": "op: count, event: A",
-            "ab": "op: count, event: [A, B]",
-            "pages": "op: count, type: page, name: [P, Q], expose: true",
-            "told": "op: count, of: properties.v",
-            "spend": "op: sum, of: properties.v, event: A, expose: true",
-            "avg": "op: mean, of: properties.v",
-            "low": "op: min, of: properties.v, event: B",
-            "high": "op: max, of: properties.v",
-            "one": "op: first, of: properties.v",
-            "late": "op: last, of: properties.v, event: A",
-            "since_a": "op: first_time, event: A",
-            "last_a": "op: last_time, event: A",
-            "last_any": "op: last_time",
-            "last_v": "op: last_time, of: properties.v, event: B",
-            "fil": f'op: count, where: "{draw(FILTERS)}"',
-            "fil_w": f'op: count, window: {self.length()}, where: "{draw(FILTERS)}"',
-            "fil_v": f'op: sum, of: properties.q, expose: true, where: "{draw(FILTERS)}"',
-            "fil_t": f'op: last_time, event: A, where: "{draw(FILTERS)}"',
-            **windowed,
-            "coarse": f"op: count, type: page, window: {self.length()}",
-            "speed": f"op: rate, event: A, half_life: {life}ms, per: {life}ms",
-            "flow": f"op: rate, of: properties.q, half_life: {self.length(8)}, per: {life}ms, expose: true",
-        }
+    def spelled(self, ms: int) -> str:
+        """Write a duration in one of the ways there are."""
+        if self.unit == 1 or self.draw(st.integers(0, 3)) == 0:
+            return f"{ms}ms"
+        found = ""
+        for unit, length in WRITTEN.items():
+            if ms >= length:
+                found, ms = f"{found}{ms // length}{unit}", ms % length
+        return found
+
+    def window(self) -> str:
+        """Return the options of a window: some buckets of some width."""
+        width, buckets = self.draw(st.integers(1, 6)), self.draw(st.integers(1, 6))
+        return f"window: {self.spelled(self.unit * width * buckets)}, resolution: {self.unit * width}ms"
+
+    def feature(self, name: str) -> str:
+        """Return the definition of a feature, perhaps the one that it had in an earlier version."""
+        if name in PLAIN_FEATURES:
+            return PLAIN_FEATURES[name]
+        if name not in self.defined or not self.draw(st.booleans()):
+            self.defined[name] = self.drawn(name)
+        return self.defined[name]
+
+    def drawn(self, name: str) -> str:  # noqa: PLR0911 - one per shape
+        """Draw the definition of a feature that is not always the same."""
+        if name in WINDOWS:
+            return f"{WINDOWS[name]}, {self.window()}"
+        if name in FILTERED:
+            more = f", window: {self.length()}" if name == "fil_w" else ""
+            return f'{FILTERED[name]}{more}, where: "{self.draw(FILTERS)}"'
+        match name:
+            case "days_w":
+                return f"op: days_active, window: {self.draw(st.integers(1, 3))}d"
+            case "coarse":
+                return f"op: count, type: page, window: {self.length()}"
+            case "speed":
+                life = self.draw(st.integers(2, 8)) * self.unit
+                return f"op: rate, event: A, half_life: {life}ms, per: {life}ms"
+            case "flow":
+                return f"op: rate, of: properties.q, half_life: {self.length(8)}, per: {4 * self.unit}ms, expose: true"
+            case _:
+                return f"op: rate, of: 'properties.lines[].p', half_life: {self.length(8)}, per: {3 * self.unit}ms"
 
     def atom(self) -> str:  # noqa: C901, PLR0911, PLR0912 - one per shape
         """Return one comparison."""
         draw = self.draw
-        match draw(st.integers(0, 27)):
+        match draw(st.integers(0, 29)):
+            case 28:
+                counts = ["crm", "web", "crm - web", "web / crm"]
+                return f"{draw(st.sampled_from(counts))} {draw(ANY_SIGN)} {draw(SMALL)}"
+            case 29:
+                moment = format_time(START + draw(st.integers(-3, 90)) * self.unit)
+                time = draw(st.sampled_from(["last_a", "traits.seen", f"since_a + {self.length()}"]))
+                return f"{time} {draw(ANY_SIGN)} '{moment}'"
             case 0:
                 return f"{draw(st.sampled_from(['a', 'ab', 'pages', 'told']))} {draw(ANY_SIGN)} {draw(SMALL)}"
             case 1:
                 return f"{draw(st.sampled_from(['spend', 'avg', 'low', 'high', 'late']))} {draw(ANY_SIGN)} {draw(SMALL)}"
             case 2 | 3 | 4:
-                time = draw(
-                    st.sampled_from(["last_a", "last_a", "since_a", "last_any", "last_v", "traits.seen"])
-                )
-                return f"since({time if time != 'traits.seen' else 'last_a'}) {draw(SIGNS)} {self.length()}"
+                times = ["last_a", "last_a", "since_a", "last_any", "last_v", "traits.seen"]
+                return f"since({draw(st.sampled_from(times))}) {draw(SIGNS)} {self.length()}"
             case 5 | 6:
                 return f"win_a {draw(ANY_SIGN)} {draw(SMALL)}"
             case 7:
@@ -328,12 +427,9 @@ class Writer:
     def text(self, *, first: bool = True) -> str:
         """Return a whole file."""
         draw = self.draw
-        features = self.features()
         former = self.names(first=first)
         names = list(former)
-        lines = ["version: 1", "features:"]
-        lines += [f"  {name}: {{{told}}}" for name, told in features.items()]
-        lines += ["traits: {country: text, vip: boolean, age: number}", "segments:"]
+        lines = ["segments:"]
         grouped = draw(st.permutations(names))[: draw(st.integers(0, len(names)))]
         # Each asks only for what comes before it here, so that they go round in no circle.
         ranks = {
@@ -343,6 +439,7 @@ class Writer:
         ranks = {name: middle - 0.5 if rank < 0 else rank for name, rank in ranks.items()}
         for name in names:
             self.askable = [other for other in names if ranks[other] < ranks[name]]
+            self.askable += [f"{SNAPSHOT.name}.{found}" for found in SNAPSHOT.ids] if self.models else []
             lines += [f"  {name}:", f'    when: "{self.once_more(name)}"']
             if former[name] is not None:
                 lines.append(f"    renamed_from: {former[name]}")
@@ -357,102 +454,126 @@ class Writer:
             ]
         if grouped:
             lines.append(f"groups: {{g: {{first_of: [{', '.join(grouped)}]}}}}")
-        return "\n".join(lines) + "\n"
+        if self.models:
+            inputs = ", ".join(SNAPSHOT.features)
+            lines.append(
+                f"discovered: {{{SNAPSHOT.name}: {{model: kmeans, clusters: 3, features: [{inputs}]}}}}"
+            )
+        return "\n".join([*self.head("\n".join(lines)), *lines]) + "\n"
+
+    def head(self, segments: str) -> list[str]:
+        """Return the features that segments read, and a few that nobody does."""
+        draw = self.draw
+        words = set(re.findall(r"[a-z_.]+", segments))
+        some = draw(st.lists(st.sampled_from(NAMES), max_size=2))
+        features = [name for name in NAMES if name in words or name in some]
+        lines = ["version: 1", "features:"] if features else ["version: 1"]
+        lines += [f"  {name}: {{{self.feature(name)}}}" for name in features]
+        traits = [f"{name}: {kind}" for name, kind in TRAITS.items() if f"traits.{name}" in words]
+        return [*lines, f"traits: {{{', '.join(traits)}}}"] if traits else lines
 
 
 @st.composite
-def cases(draw: Draw, *, several: bool = False) -> Case:
-    """Return definitions and a history; with ``several`` there are two versions at least."""
+def cases(draw: Draw, *, several: bool = False, models: bool = False, live: bool = False) -> Case:
+    """Return definitions and a history.
+
+    Parameters
+    ----------
+    several : bool
+        Whether there must be two versions at least.
+    models : bool
+        Whether there may be segments that a model finds.
+    live : bool
+        Whether arrivals must drive the clock, and none be earlier than the one before.
+    """
     unit = draw(st.sampled_from(UNITS))
-    writer = Writer(draw, unit)
-    replay, partitions = draw(st.booleans()), draw(st.sampled_from([1, 1, 2]))
+    models = models and draw(st.integers(0, 3)) == 0
+    writer = Writer(draw, unit, models=models)
+    replay, partitions = not live and draw(st.booleans()), draw(st.sampled_from([1, 1, 2]))
+    topics = TOPICS[: draw(st.integers(1, 2))]
     grace = draw(st.sampled_from([0, 0, 0, 5])) * unit
     happenings: list[Happening | int] = []
-    offsets = dict.fromkeys(range(partitions), 0)
+    offsets = {(topic, number): 0 for topic in topics for number in range(partitions)}
+    jitter = st.sampled_from([0, 0, 0, 1] if live else [0, 0, 0, 1, -1])
     clock = 0
     for index in range(draw(st.integers(1, 25))):
-        clock += draw(st.sampled_from([0, 0, 1, 2, 3, 5, 8, 13, 30])) * unit + draw(
-            st.sampled_from([0, 0, 0, 1, -1])
-        )
+        clock += draw(PAUSES) * unit + draw(jitter)
         if replay and draw(st.integers(0, 9)) == 0:
             happenings.append(START + clock)
-            offsets = {number: offset + 1 for number, offset in offsets.items()}
+            for number in range(partitions):
+                offsets[topics[0], number] += 1
             continue
         sent = [each for each in happenings if isinstance(each, Happening)]
         if sent and draw(st.integers(0, 9)) == 0:
-            happenings.append(repeated(draw(st.sampled_from(sent)), START + clock, offsets, replay=replay))
+            topic = draw(st.sampled_from(topics))
+            again = repeated(draw(st.sampled_from(sent)), START + clock, topic, offsets, replay=replay)
+            happenings.append(again)
             continue
-        delay = draw(st.sampled_from([0, 0, 0, 0, 1, 3, 10, 25, -1, -4])) * unit
+        delay = draw(DELAYS) * unit
         if abs(delay) > SKEW:
             delay = abs(delay)
-        happenings.append(event(draw, START + clock, START + clock - delay, index, offsets, replay=replay))
+        topic = topics[draw(SMALL) % len(topics)]
+        happenings.append(
+            event(draw, START + clock, START + clock - delay, index, topic, offsets, replay=replay)
+        )
     versions = [(0, writer.text())]
     if several or draw(st.integers(0, 2)) == 0:
         moments = sorted(draw(st.lists(st.integers(0, clock // unit + 20), min_size=1, max_size=2)))
         versions += [(START + moment * unit, writer.text(first=False)) for moment in moments]
-    return Case(tuple(versions), tuple(happenings), partitions, replay, grace, START + clock + 60 * unit)
+    end = START + clock + 60 * unit
+    return Case(tuple(versions), tuple(happenings), partitions, replay, grace, end, topics, models)
 
 
 def event(
-    draw: Draw, arrival: int, at: int, index: int, offsets: dict[int, int], *, replay: bool
+    draw: Draw,
+    arrival: int,
+    at: int,
+    index: int,
+    topic: str,
+    offsets: dict[tuple[str, int], int],
+    *,
+    replay: bool,
 ) -> Happening:
     """Return an event of one of a few users."""
-    user = draw(st.sampled_from(["ada", "bob", "cem"]))
-    kind, name = draw(
-        st.sampled_from(
-            [
-                ("track", "A"),
-                ("track", "A"),
-                ("track", "B"),
-                ("page", "P"),
-                ("page", None),
-                ("identify", None),
-            ]
-        )
-    )
+    user = draw(USERS)
+    kind, name = draw(KINDS)
     document: dict[str, Any] = {"type": kind, "userId": user, "timestamp": format_time(at)}
     if name is not None:
         document["event" if kind == "track" else "name"] = name
     if kind == "identify":
-        traits = {"country": st.sampled_from([*COUNTRIES, 7]), "vip": st.booleans(), "age": SMALL}
-        told = draw(st.lists(st.sampled_from(sorted(traits)), unique=True))
-        document["traits"] = {trait: draw(traits[trait]) for trait in told}
+        near = [format_time(at), format_time(at + 3), format_time(START + 5), "yesterday"]
+        traits = {
+            "country": draw(TOLD),
+            "vip": draw(st.booleans()),
+            "age": draw(SMALL),
+            "seen": near[draw(SMALL) % 4],
+        }
+        document["traits"] = {trait: traits[trait] for trait in draw(SOME_TRAITS)}
     else:
-        prices = draw(st.lists(AMOUNTS, max_size=3))
+        lines: Any = [{"p": price} for price in draw(PRICES)]
         document["properties"] = {
             "v": draw(AMOUNTS),
-            "q": draw(st.sampled_from([1, 2, 0.5])),
-            "lines": draw(
-                st.sampled_from([[{"p": price} for price in prices], {"p": 1}, [[], 7, {"q": 1}, {"p": 2}]])
-            ),
-            "tags": draw(st.lists(st.sampled_from(["x", "y", 1, 1.0, True]), max_size=3)),
+            "q": draw(QUANTITIES),
+            "lines": draw(ODD_LINES) or lines,
+            "tags": draw(TAGS),
         }
-    partition = murmur2(user.encode(), len(offsets))
-    offset = offsets[partition]
-    offsets[partition] += 1
-    message = f"events-{partition}-{offset}"
-    if draw(st.integers(0, 4)):
+    partition = murmur2(user.encode(), 1 + max(number for _, number in offsets))
+    offset = offsets[topic, partition]
+    offsets[topic, partition] += 1
+    message = f"{topic}-{partition}-{offset}"
+    if draw(SMALL):
         # Their order is not that of the events.
-        message = document["messageId"] = f"{draw(st.sampled_from('abc'))}{index}"
+        message = document["messageId"] = f"{draw(LETTERS)}{index}"
     arrived = at if replay else arrival
-    return Happening(user, at, arrived, message, kind, name, document, "events", partition, offset)
+    return Happening(user, at, arrived, message, kind, name, document, topic, partition, offset)
 
 
-def repeated(event: Happening, arrival: int, offsets: dict[int, int], *, replay: bool) -> Happening:
-    """Return an event sent once more."""
-    offset = offsets[event.partition]
-    offsets[event.partition] += 1
+def repeated(
+    event: Happening, arrival: int, topic: str, offsets: dict[tuple[str, int], int], *, replay: bool
+) -> Happening:
+    """Return an event sent once more, perhaps to another topic."""
+    offset = offsets[topic, event.partition]
+    offsets[topic, event.partition] += 1
     document = {**event.document, "messageId": event.message}
     arrived = event.arrival if replay else arrival
-    return Happening(
-        event.user,
-        event.at,
-        arrived,
-        event.message,
-        event.type,
-        event.name,
-        document,
-        "events",
-        event.partition,
-        offset,
-    )
+    return replace(event, arrival=arrived, document=document, topic=topic, offset=offset)

@@ -6,13 +6,14 @@ Nothing of the stream is used but the definitions document and the syntax tree o
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
 from segstream_schemas.definitions import DefinitionsDocument, SegmentDefinition
 from tests.unit.flow.values import (
+    Centres,
     Happening,
     Moment,
     Syntax,
@@ -20,6 +21,7 @@ from tests.unit.flow.values import (
     evaluate,
     leaves,
     moves,
+    nearest,
     trait_of,
     tree_of,
     value_of,
@@ -68,10 +70,14 @@ class Rules:
     effective_at : int
         From when on, ms.
     document : DefinitionsDocument
+    found : mapping of str to Centres
+        What models have found, by name.
     """
 
-    def __init__(self, number: int, effective_at: int, document: DefinitionsDocument) -> None:
-        self.number, self.effective_at, self.document = number, effective_at, document
+    def __init__(
+        self, number: int, effective_at: int, document: DefinitionsDocument, found: Mapping[str, Centres]
+    ) -> None:
+        self.number, self.effective_at, self.document, self.found = number, effective_at, document, found
         group_of = {name: group for group, item in document.groups.items() for name in item.first_of}
         self.choices: list[tuple[str | None, tuple[str, ...]]] = []
         for name in document.segments:
@@ -86,8 +92,14 @@ class Rules:
         for other in names:
             for text in (self.document.segments[other].when, self.document.segments[other].leave_when):
                 for asked in self.asked(text):
-                    self._put(asked, group_of)
+                    if asked in self.document.segments:
+                        self._put(asked, group_of)
         self.choices.append((group, names))
+
+    @property
+    def assigns_first(self) -> bool:
+        """Whether any condition asks for what a model finds."""
+        return any("." in asked for text in self.conditions() for asked in self.asked(text))
 
     @staticmethod
     def asked(text: str | None) -> list[str]:
@@ -295,6 +307,8 @@ class Person:
     def decide(self, at: Moment, before: int | None, cause: dict[str, Any]) -> None:
         """Decide at a moment; ``before`` is how many events there were before the cause, None under other rules."""
         held_before = dict(self.held)
+        if self.rules.assigns_first:
+            self.assign(at, cause)
         for group, names in self.rules.choices:
             self.confirm(names, at)
             current, target = self.step(names, at)
@@ -318,7 +332,29 @@ class Person:
                 self.tell(target, "entered", at, group, current, cause, reasons)
             self.confirm(names, at)
         self.left = {name: left for name, left in self.left.items() if self.cools(name, at)}
+        self.assign(at, cause)
         self.decided = self.looked = at
+
+    def assign(self, at: Moment, cause: dict[str, Any]) -> None:
+        """Move to the nearest of the centres that a model has found."""
+        for model, found in self.rules.found.items():
+            values = [
+                self.reader(len(self.events), at)(name)
+                for name in self.rules.document.discovered[model].features
+            ]
+            target = f"{model}.{nearest(found, values)}"
+            current = next((name for name in self.held if name.startswith(f"{model}.")), None)
+            if target == current:
+                continue
+            condition = f"nearest centre of {model} version 1 is {target.partition('.')[2]}"
+            reasons: list[tuple[str, bool | None, bool | None]] = [
+                (condition, None if current is None else False, True)
+            ]
+            if current is not None:
+                del self.held[current]
+                self.tell(current, "exited", at, model, None, cause, reasons)
+            self.held[target] = at
+            self.tell(target, "entered", at, model, current, cause, reasons)
 
     def reasons(
         self, names: list[str], at: Moment, before: int | None, held_before: dict[str, Moment]
@@ -393,8 +429,7 @@ class Person:
             yield from range(first, before)
             return
         marks = {first, before}
-        for name in self.held:
-            marks.add(self.dwells_until(name))
+        marks.update(self.dwells_until(name) for name in self.held if "." not in name)
         marks.update(left + self.length(name, "cooldown") for name, left in self.left.items())
         marks.update(since + self.length(name, "confirm_for") for name, since in self.confirming.items())
         for name, item in self.rules.document.features.items():
@@ -436,12 +471,21 @@ class Plain:
         Whether timestamps drive the clock.
     grace : int
         For timers, ms.
+    found : mapping of str to Centres
+        What models have found, by name.
     """
 
     def __init__(
-        self, versions: Sequence[tuple[int, DefinitionsDocument]], *, replay: bool, grace: int
+        self,
+        versions: Sequence[tuple[int, DefinitionsDocument]],
+        *,
+        replay: bool,
+        grace: int,
+        found: Mapping[str, Centres],
     ) -> None:
-        self.versions = [Rules(index + 1, at, document) for index, (at, document) in enumerate(versions)]
+        self.versions = [
+            Rules(index + 1, at, document, found) for index, (at, document) in enumerate(versions)
+        ]
         self.rules = self.versions[0]
         self.replay, self.grace = replay, grace
         self.clock = 0
@@ -512,7 +556,7 @@ class Plain:
                 group = next(group for group, names in rules.choices if new in names)
                 person.tell(new, "renamed", at, group, old, cause, [])
         taken: set[tuple[str, ...]] = set()
-        for name in list(person.held):
+        for name in [name for name in person.held if "." not in name]:
             seat = next((names for _, names in rules.choices if name in names), None)
             if seat is None or seat in taken:
                 del person.held[name]

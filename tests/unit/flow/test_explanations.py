@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Iterator, Sequence
 from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from segstream.core.definitions import Definitions, Segment
@@ -21,23 +20,15 @@ from segstream.core.expressions.truths import truth
 from segstream.core.time import NEVER
 from segstream.upkeep import adopt_definitions
 from segstream_schemas.times import LATEST
+from tests.unit.flow.comparing import examples, seconds
 from tests.unit.flow.examples import Case, cases
 from tests.unit.flow.worlds import World, clock_record, feed, finish
 
-LONG = "SEGSTREAM_FLOW_EXAMPLES" in os.environ
-EXAMPLES = int(os.environ.get("SEGSTREAM_FLOW_EXAMPLES", "80"))
-"""Examples per test, a twentieth of a second each."""
-
-PHASES = [phase for phase in Phase if LONG or phase not in {Phase.shrink, Phase.explain}]
+EXAMPLES = 200
 EXHAUSTIVE = 300
 """Milliseconds up to which every single one is tried."""
 SMALLEST = 1e-6
 """The smallest amount that a sum tells from nought."""
-
-_tests = settings(
-    max_examples=EXAMPLES, deadline=None, phases=PHASES, print_blob=True,
-    suppress_health_check=[HealthCheck.too_slow],
-)  # fmt: skip
 
 
 async def stopped(case: Case, chance: Random, number: int) -> tuple[World, Any, dict[str, Explainer], int]:
@@ -94,16 +85,16 @@ async def check_decisions(case: Case, seed: int) -> None:
 
 
 @given(case=cases(), seed=st.integers(0, 1 << 32))
-@_tests
-@pytest.mark.timeout(600 + EXAMPLES if LONG else 120)
+@examples(EXAMPLES)
+@pytest.mark.timeout(seconds(EXAMPLES))
 def test_what_is_told_to_be_held_is_what_the_worker_holds(case: Case, seed: int) -> None:
     """Since when and until when included; from states whose timers and versions are still to be caught up with."""
     asyncio.run(check_decisions(case, seed))
 
 
 @given(case=cases(), seed=st.integers(0, 1 << 32))
-@_tests
-@pytest.mark.timeout(600 + EXAMPLES if LONG else 120)
+@examples(EXAMPLES)
+@pytest.mark.timeout(seconds(EXAMPLES))
 def test_every_part_of_an_explanation_agrees_with_what_decides(case: Case, seed: int) -> None:
     """Truths, three-valued logic, moments, reasons, and what is said to turn a comparison does turn it."""
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import given
 
 from segstream.adapters.memory.look import MemoryLook
 from segstream.adapters.memory.models import MemoryModels
@@ -20,11 +19,11 @@ from segstream.flow import Flow
 from segstream.library import Library, Version
 from segstream.preview import Effect, Preview, preview
 from segstream.upkeep import adopt_definitions, adopt_models, sweep
+from tests.unit.flow.comparing import examples, seconds
 from tests.unit.flow.examples import Case, cases
 from tests.unit.flow.worlds import START, World, clock_record, feed, finish, play_singly, record, track
 
-EXAMPLES = int(os.environ.get("SEGSTREAM_FLOW_EXAMPLES", "40"))
-PHASES = [phase for phase in Phase if phase not in {Phase.shrink, Phase.explain}]
+EXAMPLES = 150
 
 FIRST = """
 version: 1
@@ -135,13 +134,8 @@ async def compare(case: Case) -> None:
 
 
 @given(case=cases(several=True))
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    phases=PHASES,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-@pytest.mark.timeout(120 + 3 * EXAMPLES)
+@examples(EXAMPLES)
+@pytest.mark.timeout(seconds(EXAMPLES))
 def test_what_is_foretold_is_what_is_published(case: Case) -> None:
     """Counts of entries, exits and renamed members, and sizes afterwards, are exact at any history."""
     asyncio.run(compare(case))

@@ -7,20 +7,21 @@ from random import Random
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from segstream.adapters.memory.state import partition_of
-from segstream.core.definitions import read_definitions
 from segstream.core.origin import Origin
 from segstream.core.partitioning import murmur2
 from segstream.ports import Meta
 from segstream.verify.against import compare, until
 from segstream.verify.partition import Events, Group, Terms
 from segstream.verify.rules import Rules
+from tests.unit.flow.comparing import examples, recount, seconds
 from tests.unit.flow.examples import Case, cases
-from tests.unit.flow.test_flow_properties import EXAMPLES, LONG, PHASES, recount
-from tests.unit.flow.worlds import SKEW, World, clock_record, play_at_random
+from tests.unit.flow.worlds import SKEW, World, clock_record, compiled, play_at_random
+
+EXAMPLES = 400
 
 
 async def check(case: Case, seed: int) -> None:
@@ -39,8 +40,7 @@ async def check(case: Case, seed: int) -> None:
         meta = partition_of(world.server, "segstream", number).meta
         adoptions = Origin.load(meta.origin).adoptions
         rules = [
-            Rules(each.version, each.at, read_definitions(case.versions[each.version - 1][1]))
-            for each in adoptions
+            Rules(each.version, each.at, compiled(case.versions[each.version - 1][1])) for each in adoptions
         ]
         terms = Terms(number, case.partitions, murmur2, case.replay, case.grace, SKEW)
         events = Events(terms, adoptions)
@@ -64,14 +64,8 @@ async def check(case: Case, seed: int) -> None:
 
 
 @given(case=cases(), seed=st.integers(0, 1 << 32))
-@settings(
-    max_examples=EXAMPLES,
-    deadline=None,
-    phases=PHASES,
-    print_blob=True,
-    suppress_health_check=[HealthCheck.too_slow],
-)
-@pytest.mark.timeout(600 + EXAMPLES if LONG else 120)
+@examples(EXAMPLES)
+@pytest.mark.timeout(seconds(EXAMPLES))
 def test_the_recount_agrees_with_the_stream_and_the_brute_force(case: Case, seed: int) -> None:
     """Promise 6: each user's segments, since when, and every turn on the way, by three implementations."""
     asyncio.run(check(case, seed))

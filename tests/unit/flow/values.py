@@ -6,6 +6,7 @@ import math
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import ROUND_HALF_EVEN, Decimal
 from fractions import Fraction
 from functools import cache
@@ -21,6 +22,7 @@ Moment = int
 Syntax = Tree[Token]
 
 
+@cache
 def duration(text: str) -> int:
     """Return a written duration in ms."""
     total, digits, unit = 0, "", ""
@@ -212,23 +214,67 @@ def value_of(item: FeatureDefinition, events: Sequence[Happening], at: Moment) -
                 for event, value in found
                 if (weight := number(value) if item.of else 1.0) is not None
             ]
-            shares = [weight * 2.0 ** ((event.at - at) / half_life) for event, weight in weights]
+            # The stated rule: what an event weighs at the beginning of its half-life is rounded to 32 bits after the point.
+            shares = [
+                weight
+                * round(2.0 ** (32 + event.at % half_life / half_life))
+                * 2.0 ** ((event.at // half_life * half_life - at) / half_life - 32)
+                for event, weight in weights
+            ]
             return math.fsum(shares) * math.log(2) / half_life * duration(item.per or "1d")
         case _:
             raise AssertionError(item.op)
 
 
+def moment(value: object) -> int | None:
+    """Return a written moment in ms, None where it is none."""
+    if isinstance(value, str) and re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z", value):
+        return round(datetime.fromisoformat(value).timestamp() * 1000)
+    return None
+
+
 def trait_of(name: str, kind: str, events: Sequence[Happening]) -> Any:
     """Return the trait as last told by a value of its kind."""
-    kinds = {"text": str, "boolean": bool}
+    kinds = {"text": str, "boolean": bool, "time": int}
     told: dict[Happening, Any] = {}
     for event in events:
         value = looked_up(event.document, f"traits.{name}")
+        if kind == "time":
+            value = moment(value)
         fits = number(value) is not None if kind == "number" else type(value) is kinds[kind]
         if event.type == "identify" and fits:
             told[event] = value
     latest = max(told, key=lambda event: (event.at, event.message), default=None)
     return None if latest is None else told[latest]
+
+
+@dataclass(frozen=True)
+class Centres:
+    """What a model has found.
+
+    Parameters
+    ----------
+    scales : sequence of (float, float)
+        By feature, mean and standard deviation.
+    places : mapping of str to sequence of float
+        By id, where the middle of a cluster lies, in standard deviations from the mean.
+    """
+
+    scales: Sequence[tuple[float, float]]
+    places: Mapping[str, Sequence[float]]
+
+
+def nearest(centres: Centres, values: Sequence[Any]) -> str:
+    """Return the id of the nearest centre; what is unknown counts as the mean."""
+    point = [
+        Fraction(0 if value is None else (value - mean) / scale)
+        for value, (mean, scale) in zip(values, centres.scales, strict=True)
+    ]
+    squares = {
+        name: sum((one - Fraction(other)) ** 2 for one, other in zip(point, place, strict=True))
+        for name, place in centres.places.items()
+    }
+    return min(squares, key=lambda name: squares[name])
 
 
 # ----------------------------------------------------------------------------------------------- conditions
@@ -250,7 +296,11 @@ def evaluate(tree: Syntax | Token, read: Callable[[str], Any], at: Moment) -> An
         case "negation":
             return None if (value := child(0)) is None else not value
         case "compare":
-            return compared(child(0), str(parts[1]), child(2))
+            one, other = child(0), child(2)
+            if sort(one) != sort(other):
+                # Beside a time, a text is one; what events tell here never looks like that.
+                one, other = (found if (found := moment(each)) is not None else each for each in (one, other))
+            return compared(one, str(parts[1]), other)
         case "member" | "no_member":
             value, items = child(0), [evaluate(item, read, at) for item in parts[1].children]
             if value is None or sort(value) != sort(items[0]):

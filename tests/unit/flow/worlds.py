@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from functools import lru_cache, partial
 from random import Random
 from typing import Any
 
@@ -15,22 +15,30 @@ from segstream.adapters.memory.log import MemoryLog, MemoryPublisher
 from segstream.adapters.memory.read_model import MemoryReadModel
 from segstream.adapters.memory.server import MemoryRedis
 from segstream.adapters.memory.state import MemoryStateStore, partition_of
-from segstream.core.definitions import read_definitions
+from segstream.core.clusters import Snapshot
+from segstream.core.definitions import Definitions, read_definitions
 from segstream.core.events import LogRecord, Record
 from segstream.core.partitioning import murmur2
 from segstream.core.time import format_time
 from segstream.core.user import User
 from segstream.flow import Flow
+from segstream.inbox import Inbox
 from segstream.library import Library, Version
 from segstream.partition import Options, Partition
 from segstream.ports import Commit, EncodedView
-from segstream.upkeep import adopt_definitions, drain, sweep, tidy
+from segstream.upkeep import adopt_definitions, adopt_models, drain, sweep, tidy
 
 START = 1_600_000_000_000
 """A moment that histories begin at, ms."""
 
 SKEW = 1_000_000
 """How far into the future an event may lie in these tests, ms."""
+
+
+@lru_cache(maxsize=16)
+def compiled(text: str) -> Definitions:
+    """Return definitions, compiled once for all the worlds of an example: that costs more than to play it."""
+    return read_definitions(text)
 
 
 class Crash(Exception):
@@ -119,17 +127,22 @@ class World:
         Versions of the definitions, each with the moment it comes into force.
     options : dict
         Of the flow.
+    snapshots : sequence of Snapshot
+        Of models, known from the beginning.
     """
 
     texts: Sequence[tuple[int, str]]
     options: dict[str, Any] = field(default_factory=dict)
+    snapshots: Sequence[Snapshot] = ()
 
     def __post_init__(self) -> None:
         """Begin empty."""
         self.server, self.log, self.fuse = MemoryRedis(), MemoryLog(), Fuse()
         self.library = Library()
         for number, (at, text) in enumerate(self.texts, 1):
-            self.library.add_version(Version(number, at, read_definitions(text)))
+            self.library.add_version(Version(number, at, compiled(text)))
+        for snapshot in self.snapshots:
+            self.library.add_snapshot(snapshot)
         self.settings = Options(
             **{"partitions": 1, "partitioner": murmur2, "max_clock_skew": SKEW, **self.options}
         )
@@ -149,6 +162,10 @@ class World:
         """Return a flow that owns its partition number."""
         flow = self.flow(number)
         await flow.take_over()
+        if self.snapshots and not flow.partition.bases[-1].models:
+            # Before the first event, so that it is not left to chance which changes tell of them.
+            while await sweep(flow.partition) or await adopt_models(flow.partition):
+                pass
         return flow
 
     # --- what others see
@@ -186,7 +203,7 @@ class World:
         answers = {name: self.read_model.answer(name) for name in sorted(users)}
         for answer in answers.values():
             answer.pop("v", None)
-        segments = {segment for user in users.values() for segment in user.held}
+        segments = {segment for user in users.values() for segment in user.segments()}
         return {
             "changes": told,
             "answers": answers,
@@ -264,8 +281,8 @@ async def _at_random(
     world: World, records: Sequence[Record], end: int | None, number: int, chance: Random
 ) -> Flow:
     flow = await world.owner(number)
-    done = flow.partition.meta.offsets.get("events", -1)
-    rest = [each for each in records if each.offset > done]
+    done = flow.partition.meta.offsets
+    rest = [each for each in records if each.offset > done.get(each.topic, -1)]
     live = not world.settings.replay
     works: list[Callable[[], Any]] = [
         flow.publish,
@@ -288,3 +305,127 @@ async def _at_random(
                 await drain(flow.partition)
     await finish(flow, end)
     return flow
+
+
+class Outages:
+    """A worker that reads a live log as it grows, and is away now and then while time and the log go on.
+
+    Parameters
+    ----------
+    world : World
+    sent : sequence of Record
+        Of one partition number, in the order they are appended; none arrives before the one in front of it.
+    topics : sequence of str
+        The input topics.
+    end : int
+        The moment everything is looked at last, ms.
+    chance : Random
+        Decides when it is away and for how long, what each look at the log finds, and what is done after it.
+
+    Attributes
+    ----------
+    applied : list of Record
+        In the order they took effect.
+    away : int
+        How long it was, ms.
+    """
+
+    def __init__(
+        self, world: World, sent: Sequence[Record], topics: Sequence[str], end: int, chance: Random
+    ) -> None:
+        self.world, self.sent, self.topics, self.end, self.chance = world, sent, topics, end, chance
+        self.applied: list[Record] = []
+        self.away = 0
+        self._appended = 0
+
+    async def play(self, number: int = 0, lives: int = 4) -> Flow:
+        """Live so many times at most, and once more to the end; half of the deaths are in the middle of something."""
+        begin = self.sent[0].timestamp
+        self.world.now = begin
+        for _ in range(lives):
+            if self.world.now >= self.end:
+                break
+            crashing = self.chance.random() < 0.5
+            self.world.fuse.steps = self.chance.randrange(1, 30) if crashing else None
+            stop = self.chance.randint(self.world.now, self.end)
+            try:
+                flow = await self._live(number, stop)
+                if not crashing:
+                    await tidy(flow.partition)
+            except Crash:
+                pass
+            self._forget(number)
+            span = self.chance.randint(0, 2 * (self.end - begin) // (lives + 1))
+            self.away += span
+            self.world.now += span
+        self.world.fuse.steps = None
+        flow = await self._live(number, max(self.world.now, self.end) + 1)
+        await finish(flow, self.end)
+        return flow
+
+    def _forget(self, number: int) -> None:
+        """Forget what was in hand, and not committed, when it died."""
+        done = partition_of(self.world.server, "segstream", number).meta.offsets
+        self.applied = [each for each in self.applied if each.offset <= done.get(each.topic, -1)]
+
+    async def _live(self, number: int, stop: int) -> Flow:
+        """Read and work until a moment; if that is past the end, until everything is applied."""
+        world, chance = self.world, self.chance
+        flow = await world.owner(number)
+        inbox, fetched = Inbox(self.topics), dict(flow.partition.meta.offsets)
+        step = max((self.end - self.sent[0].timestamp) // 20, 1)
+        while world.now < stop or (stop > self.end and len(self.applied) < len(self.sent)):
+            if self._fetch(inbox, fetched):
+                await self._pass_time(flow, inbox)
+            await self._work(flow, inbox)
+            world.now += chance.randint(0, step)
+        return flow
+
+    def _fetch(self, inbox: Inbox, fetched: dict[str, int]) -> bool:
+        """Look at the log; return whether all that had arrived until now has been fetched."""
+        sent, now, chance = self.sent, self.world.now, self.chance
+        while self._appended < len(sent) and (
+            sent[self._appended].timestamp < now
+            or (sent[self._appended].timestamp == now and chance.random() < 0.5)
+        ):
+            self._appended += 1
+        complete = True
+        for topic in self.topics:
+            there = [each for each in sent[: self._appended] if each.topic == topic]
+            new = [each for each in there if each.offset > fetched.get(topic, -1)]
+            some = new if chance.random() < 0.7 else new[: chance.randint(0, len(new))]
+            inbox.add(topic, some, fetched_all=len(some) == len(new))
+            fetched[topic] = some[-1].offset if some else fetched.get(topic, -1)
+            complete = complete and len(some) == len(new)
+        return complete
+
+    async def _pass_time(self, flow: Flow, inbox: Inbox) -> None:
+        """Move the clock, as a runner does, when all that has arrived is applied."""
+        now, partition = self.world.now, flow.partition
+        # Later than the end nothing is compared.
+        moment = min(now, self.end)
+        if (
+            not len(inbox)
+            and moment > partition.meta.clock
+            and not await adopt_definitions(partition, moment)
+        ):
+            partition.advance_clock(moment)
+
+    async def _work(self, flow: Flow, inbox: Inbox) -> None:
+        """Apply a batch, and do some of what there is to do besides."""
+        partition, chance = flow.partition, self.chance
+        batch = inbox.take(chance.choice([1, 2, 3, 8, 20]))
+        if batch:
+            known = {(each.topic, each.offset) for each in self.applied}
+            self.applied += [each for each in batch if (each.topic, each.offset) not in known]
+            taken = await flow.process(batch)
+            inbox.put_back(batch[taken:])
+            left = {(each.topic, each.offset) for each in batch[taken:]}
+            self.applied = [each for each in self.applied if (each.topic, each.offset) not in left]
+        works: list[Callable[[], Any]] = [
+            flow.publish,
+            *(partial(work, partition) for work in (drain, tidy, sweep)),
+        ]
+        for work in chance.sample(works, chance.randrange(len(works) + 1)):
+            await work()
+        await adopt_definitions(partition, partition.meta.clock)

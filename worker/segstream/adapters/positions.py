@@ -22,7 +22,8 @@ async def find_positions(
 ) -> dict[TopicPartition, int]:
     """Return the next offset of each of a partition number's logs.
 
-    Where a topic is begun is committed at once: "latest" must not mean another place after a restart.
+    The topic of forwarded records may be new to a state: it is read from the beginning then, since another worker may
+    have forwarded something already. Where a topic is begun is committed at once: "latest" must not mean another place after a restart.
 
     Parameters
     ----------
@@ -43,19 +44,21 @@ async def find_positions(
         Kafka does not answer, or the commit fails.
     """
     applied = partition.meta.offsets
-    known = bool(applied)
+    known, rerouted = bool(applied), partition.options.topics.rerouted
     offsets = {}
-    for there in here:
+    # What is wrong with an input topic is told before what is with the topic of forwarded records.
+    for there in sorted(here, key=lambda there: (there.topic == rerouted, there.topic)):
         with kafka_errors(f"find the position of {there.topic}-{there.partition}"):
             committed = None if known else await consumer.committed(there)
+            first = "earliest" if known and there.topic == rerouted else start_from
             offsets[there] = await starting_offset(
-                consumer, there, applied.get(there.topic), committed, start_from
+                consumer, there, applied.get(there.topic), committed, first
             )
     begun = {there.topic: offset - 1 for there, offset in offsets.items() if there.topic not in applied}
     if begun:
         partition.meta.offsets |= begun
-        first = {topic: offset + 1 for topic, offset in begun.items()}
-        partition.meta.origin = Origin.load(partition.meta.origin).begin(first).dump()
+        beginnings = {topic: offset + 1 for topic, offset in begun.items()}
+        partition.meta.origin = Origin.load(partition.meta.origin).begin(beginnings).dump()
         await partition.commit(partition.draft())
     return offsets
 

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import orjson
 from aiokafka import TopicPartition
 
-from segstream.adapters.connections import kafka_settings, topics_of
+from segstream.adapters.connections import kafka_settings, out_topics, topics_of
 from segstream.adapters.kafka.group import members_of
 from segstream.adapters.kafka.places import Log, Place, survey
 from segstream.adapters.kafka.publisher import KafkaPublisher
@@ -36,7 +36,6 @@ from segstream.core.definitions import read_definitions
 from segstream.core.time import format_duration
 from segstream.errors import DefinitionError, PositionError, UsageError
 from segstream.library import Library, Version
-from segstream.outbox import Topics as OutTopics
 from segstream.ports import NOTHING_TOLD
 from segstream.resetting import PENDING, Resetter
 
@@ -322,9 +321,7 @@ class Resets:
                 lists,
                 told_users=known,
                 segments=segments,
-                topics=OutTopics(
-                    settings.topic_changes, settings.topic_memberships, settings.topic_dead_letters
-                ),
+                topics=out_topics(settings),
                 now=lambda: time.time_ns() // 1_000_000,
             )
         finally:
@@ -356,12 +353,16 @@ class Resets:
         return [wish.partition]
 
     async def _survey(self, wish: Wish, numbers: Sequence[int]) -> dict[TopicPartition, Log]:
-        topics = self._settings.topics
+        # Forwarded records go on where they are, unless a state is begun anew, or their topic is named.
+        given = self._settings.topics
+        topics = (*given, self._settings.topic_rerouted)
         if wish.topic is not None and wish.topic not in topics:
             raise UsageError(
-                f"--topic: {wish.topic} is not read here; SEGSTREAM_TOPICS has {', '.join(topics)}"
+                f"--topic: {wish.topic} is not read here; SEGSTREAM_TOPICS has {', '.join(given)}"
             )
-        chosen = [wish.topic] if wish.topic is not None else list(topics)
+        chosen = [wish.topic] if wish.topic is not None else list(given)
+        if wish.topic is None and not wish.keep_state and wish.to.offset is None:
+            chosen.append(self._settings.topic_rerouted)
         if wish.to.offset is not None and len(chosen) * len(numbers) > 1:
             missing = " and ".join(
                 option

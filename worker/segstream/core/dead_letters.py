@@ -44,7 +44,7 @@ def dead_letter(record: Record, rejected: Rejected) -> bytes:
     if truncated:
         value = None if value is None else value[:MAX_PART]
         key = None if key is None else key[:MAX_REST]
-        headers = _fitting(headers)
+        headers = fitting(headers)
     letter = DeadLetter(
         topic=record.topic,
         partition=record.partition,
@@ -71,7 +71,8 @@ def _size(header: tuple[str, bytes | None]) -> int:
     return len(orjson.dumps(name)) + 4 * (len(content or b"") // 3 + 1) + len('[,"",]')
 
 
-def _fitting(headers: tuple[tuple[str, bytes], ...]) -> tuple[tuple[str, bytes], ...]:
+def fitting(headers: tuple[tuple[str, bytes], ...]) -> tuple[tuple[str, bytes], ...]:
+    """Return as many headers, from the first on, as fit into `MAX_REST`."""
     room = MAX_REST
     for count, header in enumerate(headers):
         room -= _size(header)

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
     from segstream.core.definitions import Definitions
 
-_WORDS: Final = {"features": "feature", "segments": "segment", "groups": "group"}
+_WORDS: Final = {"sources": "source", "features": "feature", "segments": "segment", "groups": "group"}
 _OF_FEATURES: Final = "descriptions"
 """What a feature means stands in two sections: descriptions do not bear on what is kept."""
 
@@ -47,7 +47,7 @@ class Difference(NamedTuple):
     Parameters
     ----------
     section : str
-        ``feature`` (a trait is one), ``segment``, ``group`` or ``discovered``.
+        ``source``, ``feature`` (a trait is one), ``segment``, ``group`` or ``discovered``.
     name : str
         As it is called now, or was called last.
     change : str
@@ -76,7 +76,7 @@ def differences(old: Definitions | None, new: Definitions) -> list[Difference]:
     new : Definitions
     """
     found: list[Difference] = []
-    for section in new.meaning:
+    for section in dict.fromkeys((*(old.meaning if old else ()), *new.meaning)):
         if section != _OF_FEATURES:
             found += _section(section, old, new)
     return found

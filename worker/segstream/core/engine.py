@@ -249,7 +249,7 @@ class Engine:
 
     def _catch_up(self, touched: Touched, outcome: Outcome) -> None:
         """Take the user through each basis since its last decision, as of the moment that came into force."""
-        user = touched.user
+        user, told = touched.user, len(outcome.changes)
         for number, decider in self._deciders.items():
             if number <= user.basis:
                 continue
@@ -257,6 +257,9 @@ class Engine:
             self._wake(touched, former, decider.basis.at, outcome)
             at = max(decider.basis.at, user.decided_at)
             if user.incarnation != decider.basis.incarnation:
+                # What an earlier incarnation decides here it may have told before Redis forgot it, under the same
+                # sequence: the whole answer that follows stands for it.
+                del outcome.changes[told:]
                 user.incarnation, user.sequence = decider.basis.incarnation, 0
                 decider.restate(user, at, {"type": "recovery"}, outcome.changes)
             if decider.basis.definitions != former.basis.definitions:

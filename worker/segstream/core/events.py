@@ -31,8 +31,9 @@ from segstream_schemas.times import EARLIEST, LATEST
 
 if TYPE_CHECKING:
     from segstream.core.partitioning import Partitioner
+    from segstream.core.sources import Mapping
 
-__all__ = ["Event", "LogRecord", "Record", "Rejected", "dead_letter", "decode", "misplaced", "raw_id"]
+__all__ = ["Event", "LogRecord", "Record", "Rejected", "dead_letter", "decode", "home", "raw_id"]
 
 MAX_VALUE: Final = 256 * 1024
 """Largest value of a record in bytes."""
@@ -73,10 +74,12 @@ class Event(NamedTuple):
 _validate: Final = TypeAdapter(EventShape).validator.validate_python
 
 
-def decode(record: Record, *, max_clock_skew: int) -> Event | Rejected:  # noqa: C901, PLR0911 - one per reason
+def decode(  # noqa: C901, PLR0911 - one per reason
+    record: Record, *, max_clock_skew: int, mapping: Mapping | None = None
+) -> Event | Rejected:
     """Read and check a record.
 
-    Whether it lies in its user's partition is checked by `misplaced`, when the user is first loaded.
+    Whether it lies in its user's partition (`home`) is checked when the user is first loaded.
 
     Parameters
     ----------
@@ -84,6 +87,8 @@ def decode(record: Record, *, max_clock_skew: int) -> Event | Rejected:  # noqa:
         Any bytes.
     max_clock_skew : int
         Milliseconds by which an event may be later than its arrival.
+    mapping : Mapping, optional
+        How the document becomes an event, where its topic does not hold events.
 
     Returns
     -------
@@ -105,13 +110,16 @@ def decode(record: Record, *, max_clock_skew: int) -> Event | Rejected:  # noqa:
     if value.count(b"{") + value.count(b"[") > MAX_DEPTH and _too_deep(document):
         return _TOO_DEEP
     try:
-        if not well_formed(document):
+        if mapping is not None:
+            document = _mapped(document, mapping)
+        elif not well_formed(document):
             _validate(document)  # tells what is wrong
         user, at, message_id, name = facts_in(document)
     except ValidationError as error:
         return _wrong_shape(error)
     except EventError as error:
-        return Rejected(error.reason, error.message, error.where)
+        where = error.where if mapping is None else mapping.places.get(error.where, error.where)
+        return Rejected(error.reason, error.message, where)
     arrival = record.timestamp
     if at is None:
         if not EARLIEST <= arrival <= LATEST:
@@ -123,7 +131,8 @@ def decode(record: Record, *, max_clock_skew: int) -> Event | Rejected:  # noqa:
             f"The event's time is more than {max_clock_skew} ms later than its arrival; correct the sender's "
             "clock, or raise max_clock_skew."
         )
-        return Rejected(RejectionReason.FUTURE_TIMESTAMP, text, "timestamp")
+        where = "timestamp" if mapping is None else mapping.places.get("timestamp", "timestamp")
+        return Rejected(RejectionReason.FUTURE_TIMESTAMP, text, where)
     if not message_id:
         message_id = f"{record.topic}-{record.partition}-{record.offset}"
     # A named tuple's own constructor takes twice the time.
@@ -141,33 +150,25 @@ def raw_id(user: str) -> str:
     return user.removeprefix(ANONYMOUS)
 
 
-def misplaced(user: str, partition: int, partitions: int, partitioner: Partitioner) -> Rejected | None:
-    """Check that a user's record lies in the partition its key belongs to.
+def home(user: str, partitions: int, partitioner: Partitioner) -> int:
+    """Return the partition that a user's records belong to.
 
     Parameters
     ----------
     user : str
         As in `Event`.
-    partition, partitions : int
-        Where the record lies, and how many partitions there are.
+    partitions : int
+        How many there are.
     partitioner : Partitioner
         As set for the producers.
 
     Examples
     --------
     >>> from segstream.core.partitioning import murmur2
-    >>> misplaced("00042", 2, 4, murmur2)
-    >>> misplaced("00042", 3, 4, murmur2).reason
-    <RejectionReason.MISPLACED: 'misplaced'>
+    >>> home("00042", 4, murmur2)
+    2
     """
-    expected = partitioner(raw_id(user).encode(), partitions)
-    if expected == partition:
-        return None
-    text = (
-        f"The record lies in partition {partition}, its user belongs to {expected} of {partitions}; "
-        "key records by the raw userId (else anonymousId), and set `partitioner` to what the producer uses."
-    )
-    return Rejected(RejectionReason.MISPLACED, text, "key")
+    return partitioner(raw_id(user).encode(), partitions)
 
 
 _TOO_DEEP: Final = Rejected(
@@ -198,11 +199,19 @@ def _too_deep(document: Any) -> bool:
     return bool(level)
 
 
+def _mapped(document: Any, mapping: Mapping) -> dict[str, Any]:
+    if document.__class__ is not dict:
+        raise EventError(RejectionReason.NOT_AN_OBJECT, "", _NO_OBJECT)
+    return mapping.event(document)
+
+
+_NO_OBJECT: Final = "The value is JSON but not an object; send one JSON object per record."
+
+
 def _wrong_shape(error: ValidationError) -> Rejected:
     first = error.errors(include_url=False, include_context=False)[0]
     if not first["loc"]:
-        text = "The value is JSON but not an object; send one JSON object per record."
-        return Rejected(RejectionReason.NOT_AN_OBJECT, text)
+        return Rejected(RejectionReason.NOT_AN_OBJECT, _NO_OBJECT)
     where = str(first["loc"][0])
     if first["type"] == "missing":
         return Rejected(RejectionReason.MISSING_FIELD, f"An event needs `{where}`.", where)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 import orjson
 
 from segstream.core.records import LogRecord
+from segstream.core.sources.lines import event_line
 from segstream.errors import UsageError
 from segstream_schemas.times import LATEST
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from segstream.core.records import Record
+    from segstream.core.sources import Mapping as SourceMapping
     from segstream.verify.partition import Terms
 
 _BATCH: Final = 5_000
@@ -35,6 +37,8 @@ class FileLog:
         The input topic that the events were sent to.
     begun : int
         The offset of the first line.
+    mappings : mapping of str to Mapping
+        How documents of sources among them become events, by topic: they too are sent to the one topic.
 
     Attributes
     ----------
@@ -44,8 +48,11 @@ class FileLog:
         Offsets that the state has been through and the file does not have: clock records, for instance.
     """
 
-    def __init__(self, path: Path, terms: Terms, topic: str, begun: int) -> None:
+    def __init__(
+        self, path: Path, terms: Terms, topic: str, begun: int, mappings: Mapping[str, SourceMapping]
+    ) -> None:
         self._path, self._terms, self._topic, self._next = path, terms, topic, begun
+        self._mappings = mappings
         self._records: Iterator[Record] = iter(())
         self._ahead: Record | None = None
         self.number = terms.number
@@ -78,7 +85,8 @@ class FileLog:
     def _lines(self) -> Iterator[Record]:
         try:
             with self._path.open("rb") as file:
-                for line in file:
+                for place, text in enumerate(file, 1):
+                    line = event_line(text, place, self._mappings)
                     if line.strip() and self._here(key := _key(line)):
                         number, self._next = self._next, self._next + 1
                         yield LogRecord(self._topic, self._terms.number, number, LATEST, key, line)

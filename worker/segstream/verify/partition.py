@@ -10,18 +10,20 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import orjson
 
-from segstream.core.events import Event, decode, misplaced
+from segstream.core.events import Event, Rejected, decode, home
+from segstream.core.rerouting import Forwarded, mark, where_from
 from segstream.core.time import NEVER
 from segstream.verify.measures import Happening
 from segstream.verify.person import Person, recount
 from segstream_schemas.times import LATEST
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from segstream.core.origin import Adoption
     from segstream.core.partitioning import Partitioner
     from segstream.core.records import Record
+    from segstream.core.sources import Mapping as SourceMapping
     from segstream.verify.rules import Rules
 
 CLOCK: Final = "segstream-clock"
@@ -44,6 +46,8 @@ class Terms:
         Whether the events' timestamps move the clock.
     timer_grace, max_clock_skew : int
         In ms.
+    rerouted : str
+        The topic of forwarded records.
     """
 
     number: int
@@ -52,6 +56,7 @@ class Terms:
     replay: bool
     timer_grace: int
     max_clock_skew: int
+    rerouted: str = "segstream-rerouted"
 
 
 class Kept(NamedTuple):
@@ -114,6 +119,8 @@ class Events:
         Events applied, of all users.
     unusable : int
         Records that no worker could apply.
+    mappings : sequence of mapping
+        For each of the versions in ``adoptions``: how documents of topics become events, where they are none.
     """
 
     def __init__(
@@ -127,8 +134,10 @@ class Events:
         self.group, self.left_out = group, list[Group]()
         self.applied = self.unusable = 0
         self.adoptions = adoptions
+        self.mappings: Sequence[Mapping[str, SourceMapping]] = ()
         self._terms, self._most = terms, most_bytes
         self._clock = self._ended = self._bytes = 0
+        self._forwarded: dict[str, int] = {}
         self._users: defaultdict[str, list[Kept]] = defaultdict(list)
 
     def add(self, record: Record) -> None:
@@ -144,20 +153,33 @@ class Events:
             else:
                 self.unusable += 1
             return
-        event = decode(record, max_clock_skew=terms.max_clock_skew)
+        step = self._step(record)
+        origin = record if record.topic != terms.rerouted else where_from(record)
+        event, mapping = self._event(origin, step)
         moment = record.timestamp if not terms.replay else event.at if isinstance(event, Event) else 0
         self._clock = max(self._clock, min(moment, LATEST))
-        if not isinstance(event, Event) or misplaced(
-            event.user, terms.number, terms.partitions, terms.partitioner
-        ):
+        if isinstance(origin, Forwarded) and self._forwarded.get(mark(origin), -1) >= origin.offset:
+            return  # its source partition has lost its tail, and forwarded it a second time
+        if isinstance(origin, Forwarded):
+            self._forwarded[mark(origin)] = origin.offset
+        if isinstance(event, Event) and home(event.user, terms.partitions, terms.partitioner) != terms.number:
+            self.unusable += isinstance(origin, Forwarded)  # else it counts where it is forwarded to
+        elif not isinstance(event, Event) or isinstance(origin, Rejected):
             self.unusable += 1
-            return
-        self.applied += 1
-        if self.group.has(event.user):
-            self._keep(event, record)
+        else:
+            self.applied += 1
+            if self.group.has(event.user):
+                value = record.value or b"" if mapping is None else orjson.dumps(event.document)
+                self._keep(event, origin, step, value)
 
-    def _keep(self, event: Event, record: Record) -> None:
-        value = record.value or b""
+    def _event(self, origin: Record | Rejected, step: int) -> tuple[Event | Rejected, SourceMapping | None]:
+        """Return what a record holds under a version, and what it was mapped by."""
+        if isinstance(origin, Rejected):
+            return origin, None
+        mapping = self.mappings[step].get(origin.topic) if self.mappings else None
+        return decode(origin, max_clock_skew=self._terms.max_clock_skew, mapping=mapping), mapping
+
+    def _keep(self, event: Event, record: Record, step: int, value: bytes) -> None:
         self._users[event.user].append(
             Kept(
                 event.at,
@@ -167,7 +189,7 @@ class Events:
                 None if event.name is None else intern(event.name),
                 record.topic,
                 record.offset,
-                self._step(record),
+                step,
                 value,
             )
         )

@@ -47,10 +47,12 @@ class Rules:
         Comparisons that can turn between two moments at which windows move.
     stepping : list of Measure
         Windows and rates that conditions read.
+    mappings : mapping of str to Mapping
+        How documents of topics become events, where they are none.
     """
 
     def __init__(self, version: int, at: int, definitions: Definitions) -> None:
-        self.version, self.at = version, at
+        self.version, self.at, self.mappings = version, at, definitions.mappings
         self.measures = measures_of(definitions)
         self.segments: dict[str, Segment] = {segment.name: segment for segment in definitions.segments}
         self.renamed = {item.renamed_from: item.name for item in definitions.segments if item.renamed_from}

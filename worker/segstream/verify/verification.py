@@ -162,7 +162,7 @@ class Verification:
                 if number >= partitions:
                     raise UsageError(f"--partition {number}: there are partitions 0 to {partitions - 1}")
             if wish.events is None:
-                await refuse_compacted(kafka_settings(settings), settings.topics)
+                await refuse_compacted(kafka_settings(settings), (*settings.topics, settings.topic_rerouted))
             found = {}
             for number in wish.partitions or range(partitions):
                 found[number] = await self._partition(number, partitions, states, versions)
@@ -186,6 +186,7 @@ class Verification:
             replay=settings.clock == "event",
             timer_grace=settings.timer_grace,
             max_clock_skew=settings.max_clock_skew,
+            rerouted=settings.topic_rerouted,
         )
         means = Means(
             states,
@@ -202,7 +203,9 @@ class Verification:
         ordered = {topic: begun[topic] for topic in (*settings.topics, *begun) if topic in begun}
         if events is None:
             return History(kafka_settings(settings), terms.number, ordered)
-        file = FileLog(events, terms, settings.topics[0], ordered.get(settings.topics[0], 0))
+        topic = settings.topics[0]
+        mappings = next(iter(self._definitions.values())).mappings if self._definitions else {}
+        file = FileLog(events, terms, topic, ordered.get(topic, 0), mappings)
         self._files = [file, *(other for other in self._files if other.number != terms.number)]
         return file
 

@@ -193,6 +193,7 @@ class Walk:
     async def _read(self, log: Log, events: Events, meta: Meta) -> None:
         await self._keep_up(meta)
         events.adoptions = self._origin.adoptions
+        events.mappings = [rules.mappings for rules in self._rules]
         async for records in log.read(meta.offsets):
             for record in records:
                 events.add(record)

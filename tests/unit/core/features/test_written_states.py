@@ -10,12 +10,15 @@ import msgpack
 import pytest
 
 from segstream.core.user import User
-from tests.unit.core.features.recounts import CASES, Event
+from tests.unit.core.features.recounts import CASES, Case, Event
 
-WRITTEN: Final[dict[str, Any]] = json.loads(
-    Path(__file__).with_name("written_by_schema_1.json").read_text(encoding="utf-8")
-)
-"""What the first version of the program wrote after `EVENTS`: each accumulator's state, and a user with all of them."""
+WRITTEN: Final[dict[int, dict[str, Any]]] = {
+    schema: json.loads(
+        Path(__file__).with_name(f"written_by_schema_{schema}.json").read_text(encoding="utf-8")
+    )
+    for schema in (1, 2)
+}
+"""What earlier programs wrote after `EVENTS`, by schema: each accumulator's state, and a user with all of them."""
 
 EVENTS: Final[list[Event]] = [
     (-250, 2, "m0"),
@@ -31,7 +34,9 @@ EVENTS: Final[list[Event]] = [
     (520, 2**63 - 1, "m10"),
 ]
 
-known = [case for case in CASES if case.name in WRITTEN["states"]]
+known = [
+    (schema, case) for schema, written in WRITTEN.items() for case in CASES if case.name in written["states"]
+]
 
 
 def read(packed: str) -> Any:
@@ -39,30 +44,36 @@ def read(packed: str) -> Any:
     return msgpack.unpackb(bytes.fromhex(packed), strict_map_key=False, use_list=False)
 
 
-@pytest.mark.parametrize("case", known, ids=lambda case: case.name)
-def test_a_state_written_by_the_first_version_is_read_and_gone_on_with(case: Any) -> None:
+@pytest.mark.parametrize(("schema", "case"), known, ids=lambda one: getattr(one, "name", None))
+def test_a_state_written_by_an_earlier_version_is_read_and_gone_on_with(schema: int, case: Case) -> None:
     """It has the value of its events, takes more, and is what this version would write."""
-    accumulator = case.accumulator()
-    written, now = read(WRITTEN["states"][case.name]), accumulator.zero()
-    for at, value, tie in EVENTS:
+    accumulator, events = case.accumulator(), [(at * case.unit, value, tie) for at, value, tie in EVENTS]
+    written, now = read(WRITTEN[schema]["states"][case.name]), accumulator.zero()
+    for at, value, tie in events:
         now = accumulator.add(now, at, value, tie)
-    assert accumulator.value(written, 520) == case.recount(EVENTS, 520)
+    end, more = 520 * case.unit, (530 * case.unit, 7, "m11")
+    assert accumulator.value(written, end) == case.recount(events, end)
     assert repr(written) == repr(now)
-    later = accumulator.add(written, 530, 7, "m11")
-    assert accumulator.value(later, 530) == case.recount([*EVENTS, (530, 7, "m11")], 530)
+    later = accumulator.add(written, *more)
+    assert accumulator.value(later, more[0]) == case.recount([*events, more], more[0])
 
 
-def test_every_state_of_the_first_version_is_looked_at() -> None:
-    """None of the operations it had is gone."""
-    assert {case.name for case in known} == set(WRITTEN["states"])
+def test_every_state_of_earlier_versions_is_looked_at() -> None:
+    """None of the operations they had is gone, and the last of them had all that there are now."""
+    for schema, written in WRITTEN.items():
+        assert {case.name for number, case in known if number == schema} == set(written["states"])
+    assert {case.name for case in CASES} == set(WRITTEN[max(WRITTEN)]["states"])
 
 
-def test_a_user_written_by_the_first_version_is_read() -> None:
+@pytest.mark.parametrize("schema", WRITTEN)
+def test_a_user_written_by_an_earlier_version_is_read(schema: int) -> None:
     """Its leading number says how: with the segments and all states as they were."""
-    written = bytes.fromhex(WRITTEN["user"])
-    assert msgpack.unpackb(written, strict_map_key=False)[0] == 1
+    written = bytes.fromhex(WRITTEN[schema]["user"])
+    assert msgpack.unpackb(written, strict_map_key=False)[0] == schema
     user = User.decode("00042", written)
-    assert user.features == tuple(read(state) for state in WRITTEN["states"].values())
+    assert user.features == tuple(read(state) for state in WRITTEN[schema]["states"].values())
     assert (user.sequence, user.basis, user.decided_at, user.due) == (7, 3, 520, 1_000)
     assert user.segments() == ["active", "behaviour.c1"]
+    clocks = ({"keen": 400}, {"lapsed": 300}, ("active",)) if schema > 1 else ({}, {}, ())
+    assert (user.confirming, user.left, user.resisted) == clocks
     assert User.decode("00042", user.encode()).features == user.features

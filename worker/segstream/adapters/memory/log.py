@@ -32,6 +32,7 @@ class LogRecord(NamedTuple):
     offset: int
     key: bytes
     value: bytes | None
+    headers: Sequence[tuple[str, bytes]] = ()
 
 
 @dataclass(slots=True)
@@ -88,8 +89,8 @@ class MemoryLog:
     def append(self, transactional_id: str, epoch: int, partition: int, record: OutRecord) -> None:
         """Append to the open transaction."""
         transaction = self._open(transactional_id, epoch)
-        log = self._records[record.topic, partition]
-        log.append(_Stored(LogRecord(len(log), record.key, record.value), transaction))
+        log = self._records[record.topic, partition if record.partition is None else record.partition]
+        log.append(_Stored(LogRecord(len(log), record.key, record.value, record.headers), transaction))
 
     def append_told(self, transactional_id: str, epoch: int, told: Told) -> None:
         """Append the record of what was told."""

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field, replace
-from heapq import nsmallest
+from heapq import heapify, heappop, heappush, nsmallest
+from secrets import token_hex
 
 from segstream.adapters.memory.server import MemoryRedis
 from segstream.core.time import NEVER
@@ -22,10 +23,37 @@ class Partition:
     timers: dict[str, int] = field(default_factory=dict)
     outbox: dict[int, bytes] = field(default_factory=dict)
     users: set[str] = field(default_factory=set)
+    owner: str = ""
+
+    order: list[tuple[int, str]] = field(default_factory=list)
+    """A heap of due times and users, with those that are not so any more: what is due is found in a few steps."""
+
+    def schedule(self, timers: Mapping[str, int]) -> None:
+        """Set users' due times in ms, or take them away."""
+        for user, due in timers.items():
+            if due >= NEVER:
+                self.timers.pop(user, None)
+            else:
+                self.timers[user] = due
+                heappush(self.order, (due, user))
+
+    def first_due(self, before: int, limit: int) -> list[tuple[int, str]]:
+        """Return up to ``limit`` due times and users, the earliest first, strictly before a moment in ms."""
+        if not len(self.timers) <= len(self.order) <= 2 * len(self.timers) + limit:
+            self.order = [(due, user) for user, due in self.timers.items()]
+            heapify(self.order)
+        found: list[tuple[int, str]] = []
+        while self.order and len(found) < limit and self.order[0][0] < before:
+            due, user = heappop(self.order)
+            if self.timers.get(user) == due and (not found or found[-1] != (due, user)):
+                found.append((due, user))
+        for each in found:
+            heappush(self.order, each)
+        return found
 
     def next_due(self) -> int:
         """Return the earliest due time, ms."""
-        return min(self.timers.values(), default=NEVER)
+        return next((due for due, _ in self.first_due(NEVER, 1)), NEVER)
 
 
 def partition_of(server: MemoryRedis, prefix: str, partition: int) -> Partition:
@@ -53,7 +81,7 @@ class MemoryStateStore:
     """
 
     def __init__(self, server: MemoryRedis, partition: int, prefix: str = "segstream") -> None:
-        self._server, self._where, self._epoch = server, (prefix, partition), 0
+        self._server, self._where, self._epoch, self._owner = server, (prefix, partition), 0, ""
         self.durability = "in memory: ends with this process"
         """What becomes of an acknowledged commit when the server dies, for a person."""
         self.promised = False
@@ -76,6 +104,7 @@ class MemoryStateStore:
             meta.incarnation = max(meta.incarnation, told.incarnation) + 1
         meta.incarnation = max(meta.incarnation, least)
         self._epoch = meta.epoch = max(meta.epoch, told.epoch) + 1
+        self._owner = held.owner = token_hex(8)
         outbox = [OutboxEntry(*entry) for entry in sorted(held.outbox.items())]
         return TakeOver(deepcopy(meta), outbox, held.next_due(), forgotten)
 
@@ -93,11 +122,10 @@ class MemoryStateStore:
             epoch=held.meta.epoch,
             incarnation=held.meta.incarnation,
             offsets={**held.meta.offsets, **meta.offsets},
+            forwarded={**held.meta.forwarded, **meta.forwarded},
         )
         held.states.update(commit.states)
-        held.timers.update(commit.timers)
-        for user in [user for user, due in commit.timers.items() if due >= NEVER]:
-            del held.timers[user]
+        held.schedule(commit.timers)
         held.users.update(commit.arrivals)
         for user in commit.departures:
             held.states.pop(user, None)
@@ -110,8 +138,7 @@ class MemoryStateStore:
 
     async def due(self, before: int, limit: int) -> list[tuple[str, int]]:
         """Return up to ``limit`` (user, due) strictly before ``before`` (see ``StateStore``)."""
-        late = [(due, user) for user, due in self._held.timers.items() if due < before]
-        return [(user, due) for due, user in nsmallest(limit, late)]
+        return [(user, due) for due, user in self._held.first_due(before, limit)]
 
     async def users_after(self, user: str, limit: int) -> list[str]:
         """Return up to ``limit`` known users that sort after ``user`` (see ``StateStore``)."""
@@ -126,7 +153,7 @@ class MemoryStateStore:
     async def renew(self, meta: Meta) -> None:
         """Replace the whole meta, and empty the rest (see ``StateStore``)."""
         held = self._owned(meta.revision - 1)
-        held.meta = replace(meta, epoch=held.meta.epoch, offsets=dict(meta.offsets))
+        held.meta = replace(meta, epoch=held.meta.epoch, offsets=dict(meta.offsets), forwarded={})
         for part in (held.timers, held.outbox, held.users):
             part.clear()
 
@@ -136,7 +163,8 @@ class MemoryStateStore:
     def _owned(self, revision: int) -> Partition:
         """Return what is held, if this is the owner's epoch and the revision is the expected one."""
         held = self._held
-        if held.meta.epoch > self._epoch:
+        same = held.meta.epoch == self._epoch
+        if held.meta.epoch > self._epoch or (same and held.owner != self._owner):
             raise Fenced(f"{self._where}: epoch {held.meta.epoch} has taken over; this owner stops")
         if held.meta.epoch < self._epoch or held.meta.revision != revision:
             raise StateLost(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit, urlunsplit
@@ -130,9 +130,9 @@ def connect(where: RedisSettings | str) -> Client:
         if settings.sentinels:
             return _by_sentinels(settings, url, options)
         if settings.cluster:
-            return RedisCluster.from_url(url, **options)
+            return _own_cluster(RedisCluster.from_url(url, **options))
         client = Redis.from_url(url, **options)
-        client.connection_pool.connection_class = packing(client.connection_pool.connection_class)
+        client.connection_pool.connection_class = own(client.connection_pool.connection_class)
     except (ValueError, TypeError, RedisError):
         raise SettingsError(
             "the Redis URL cannot be read; write redis://host:port/0, rediss://… for TLS, or unix:///path"
@@ -159,7 +159,7 @@ def _login(settings: RedisSettings) -> tuple[str, Login]:
 
 
 def _by_sentinels(settings: RedisSettings, url: str, options: dict[str, Any]) -> Redis:
-    own = {
+    asking: dict[str, Any] = {
         name: value
         for name, value in options.items()
         if name.startswith("ssl_") or name in ("retry", "protocol", "socket_keepalive", "decode_responses")
@@ -167,34 +167,52 @@ def _by_sentinels(settings: RedisSettings, url: str, options: dict[str, Any]) ->
     parsed: dict[str, Any] = {**parse_url(url)}
     encrypted = parsed.pop("connection_class", None) is SSLConnection
     if encrypted:
-        own["ssl"] = True
+        asking["ssl"] = True
     if settings.sentinel_password:
-        own["credential_provider"] = Login(settings.sentinel_username, settings.sentinel_password)
-    sentinels = Sentinels(settings.sentinels, own)
+        asking["credential_provider"] = Login(settings.sentinel_username, settings.sentinel_password)
+    sentinels = Sentinels(settings.sentinels, asking)
+    for each in sentinels.sentinels:
+        each.connection_pool.connection_class = own(each.connection_pool.connection_class)
     for name in ("host", "port"):
         parsed.pop(name, None)
-    kind = packing(SentinelManagedSSLConnection if encrypted else SentinelManagedConnection)
+    kind = own(SentinelManagedSSLConnection if encrypted else SentinelManagedConnection)
     pool = PrimaryPool(settings.service, sentinels, connection_class=kind, **(parsed | options))  # type: ignore[no-untyped-call]  # it has no types
     return Redis.from_pool(pool)
 
 
 def pool_of(node_class: type[AbstractConnection], options: dict[str, Any]) -> ConnectionPool:
-    """Return a pool of connections that pack quickly, for one node of a cluster."""
-    return ConnectionPool(connection_class=packing(node_class), **options)
+    """Return a pool of our own connections, for one node of a cluster."""
+    return ConnectionPool(connection_class=own(node_class), **options)
 
 
-def packing(kind: type[AbstractConnection]) -> type[AbstractConnection]:
-    """Return a class of connections with which pipelines are packed by hiredis.
+def own(kind: type[AbstractConnection]) -> type[AbstractConnection]:
+    """Return a class of connections that pack pipelines by hiredis, and look at their certificates' files anew.
 
-    redis-py's asyncio connections pack in Python, at about 2 us for each argument; hiredis takes 0.2.
+    redis-py's asyncio connections pack in Python, at about 2 us for each argument; hiredis takes 0.2. And they would
+    read the files once, however often they connect.
     """
 
-    class Packing(kind):  # type: ignore[valid-type, misc]  # plain, TLS or Unix: known when the URL is
+    class Own(kind):  # type: ignore[valid-type, misc]  # plain, TLS or Unix: known when the URL is
         def pack_commands(self, commands: Iterable[Iterable[bytes | str | int]]) -> list[bytes]:
             # hiredis' types speak of a tuple of one.
             return [hiredis.pack_command(tuple(command)) for command in commands]  # type: ignore[arg-type]
 
-    return Packing
+        def _connection_arguments(self) -> Mapping[str, Any]:
+            if isinstance(self, SSLConnection):
+                self.ssl_context.context = None
+            found: Mapping[str, Any] = super()._connection_arguments()
+            return found
+
+    return Own
+
+
+def _own_cluster(client: RedisCluster) -> RedisCluster:
+    """Make such connections of those by which a client asks for the cluster's layout."""
+    nodes = client.nodes_manager
+    nodes.connection_kwargs["connection_class"] = own(nodes.connection_kwargs["connection_class"])
+    for node in nodes.startup_nodes.values():
+        node.connection_class = nodes.connection_kwargs["connection_class"]
+    return client
 
 
 def address(client: Client) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from secrets import token_hex
 from typing import Any
 
 from segstream.adapters.redis.connection import Client
@@ -15,6 +16,7 @@ from segstream.ports import Commit, Meta, OutboxEntry, TakeOver, Told
 _NUMBERS = ("incarnation", "epoch", "revision", "sequence", "clock", "partitions", "rebuilt")
 _TEXTS = ("bases", "sweep", "rebuild", "reset", "origin")
 _OFFSET = "offset:"
+_FORWARDED = "forwarded:"
 
 
 class RedisStateStore:
@@ -35,8 +37,9 @@ class RedisStateStore:
         self, client: Client, partition: int, prefix: str = "segstream", *, deadline: float = DEADLINE
     ) -> None:
         self._nodes, self._keys = Nodes(client, deadline), PartitionKeys(prefix, partition)
-        self._epoch = 0
+        self._epoch, self._owner = 0, ""
         self._origin = ""
+        self._forwarded: dict[str, int] = {}
         self.durability = "not known before the partition is taken over"
         """What becomes of an acknowledged commit when Redis dies, for a person."""
         self.promised = False
@@ -46,11 +49,12 @@ class RedisStateStore:
         """Fence earlier owners, and return what is there (see ``StateStore``)."""
         self._nodes.forget()
         keys = [self._keys.meta, self._keys.timers, self._keys.outbox]
-        (reply,) = await self._nodes.run([call("take_over", keys, [*told, least])])
+        self._owner = token_hex(8)
+        (reply,) = await self._nodes.run([call("take_over", keys, [*told, least, self._owner])])
         _, fields, entries, due, forgotten = reply
         meta = read_meta(fields)
         outbox = [OutboxEntry(int(number.partition(b"-")[0]), pair[1]) for number, pair in entries]
-        self._epoch, self._origin = meta.epoch, meta.origin
+        self._epoch, self._origin, self._forwarded = meta.epoch, meta.origin, dict(meta.forwarded)
         for kept in await self._nodes.durability():
             self.durability, self.promised = kept.text, kept.promised
         return TakeOver(meta, outbox, int(due or NEVER), bool(forgotten))
@@ -70,6 +74,13 @@ class RedisStateStore:
             meta.origin != self._origin
         ):  # it grows with each version of the definitions, and hardly ever changes
             fields += ("origin", meta.origin)
+        moved = {  # of some hundred source partitions, a few
+            source: offset
+            for source, offset in meta.forwarded.items()
+            if self._forwarded.get(source) != offset
+        }
+        for source, offset in moved.items():
+            fields += (_FORWARDED + source, offset)
         due: list[Argument] = []
         undue: list[Argument] = []
         for user, at in commit.timers.items():
@@ -93,11 +104,13 @@ class RedisStateStore:
                     [
                         *(self._epoch, meta.revision - 1, meta.revision, commit.published, *sizes),
                         *(*entries, *fields, *states.values(), *due, *undue, *commit.arrivals, *departures),
+                        self._owner,
                     ],
                 )
             ]
         )
         self._origin = meta.origin
+        self._forwarded |= moved
         return int(reply[1] or NEVER)
 
     async def due(self, before: int, limit: int) -> list[tuple[str, int]]:
@@ -126,6 +139,7 @@ class RedisStateStore:
             meta.revision - 1,
             meta.revision,
             meta.incarnation,
+            self._owner,
             *_fields(meta),
             "origin",
             meta.origin,
@@ -155,12 +169,13 @@ def read_meta(reply: Sequence[bytes]) -> Meta:
     """Return a partition's own state from what ``HGETALL`` replies: names and values in turn."""
     fields = {name.decode(): value.decode() for name, value in zip(*[iter(reply)] * 2, strict=True)}
     numbers: dict[str, Any] = {name: int(fields.get(name, 0)) for name in _NUMBERS}
+    offsets, forwarded = (
+        {name.removeprefix(kind): int(value) for name, value in fields.items() if name.startswith(kind)}
+        for kind in (_OFFSET, _FORWARDED)
+    )
     return Meta(
         **numbers,
-        offsets={
-            name.removeprefix(_OFFSET): int(value)
-            for name, value in fields.items()
-            if name.startswith(_OFFSET)
-        },
+        offsets=offsets,
+        forwarded=forwarded,
         **{name: fields.get(name, "") for name in _TEXTS},
     )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from difflib import get_close_matches
 from typing import Final, TypeVar
 
+from segstream.core.closest import closest
 from segstream.core.definitions.meaning import content_hash, fingerprint, meaning_of
 from segstream.core.definitions.model import (
     Definitions,
@@ -19,6 +19,7 @@ from segstream.core.definitions.model import (
 )
 from segstream.core.definitions.references import Membership, asks, circle
 from segstream.core.definitions.source import Path, Source
+from segstream.core.definitions.topics import Topics
 from segstream.core.expressions import (
     ExpressionError,
     Filter,
@@ -61,7 +62,8 @@ class Builder:
         self.scope: dict[str, tuple[int, Accumulator]] = {}
 
     def build(self) -> Definitions | None:
-        """Compile features, then groups, then what reads them; None when there are mistakes."""
+        """Compile sources and features, then groups, then what reads them; None when there are mistakes."""
+        sources = Topics(self.source, self.document).sources()
         features = self._features()
         groups = self._groups()
         self._check_names()
@@ -75,7 +77,7 @@ class Builder:
         if self.source.mistakes:
             return None
         descriptions = {name: item.description or "" for name, item in self.document.features.items()}
-        meaning = meaning_of(features, descriptions, segments, groups, discovered)
+        meaning = meaning_of(features, descriptions, segments, groups, discovered, self.document.sources)
         return Definitions(
             document=self.document,
             features=features,
@@ -85,6 +87,7 @@ class Builder:
             content_hash=content_hash(meaning),
             meaning=meaning,
             memberships=memberships,
+            sources=sources,
         )
 
     def _tell(self, message: str, path: Path, *, key: bool = False) -> None:
@@ -335,15 +338,14 @@ class Builder:
 
     def _groups(self) -> tuple[Group, ...]:
         home: dict[str, str] = {}
-        known = list(self.document.segments)
         for group, item in self.document.groups.items():
             for index, name in enumerate(item.first_of):
                 path: Path = ("groups", group, "first_of", index)
                 if ("segments", name) in self.source.broken:
                     pass
                 elif name not in self.document.segments:
-                    close = get_close_matches(name, known, 1)
-                    hint = f"; did you mean {close[0]!r}?" if close else ""
+                    close = closest(name, self.document.segments)
+                    hint = f"; did you mean {close!r}?" if close else ""
                     self._tell(f"unknown segment {name!r}{hint}", path)
                 elif name in home:
                     where = (

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from segstream.core.definitions.model import Discovered, Feature, Group, Segment, Selector
 from segstream.core.expressions import Filter
 from segstream.core.features import FeatureSpec, default_resolution
 from segstream.core.features.identity import plain
+from segstream.core.sources.paths import without_space
 from segstream.core.time import DAY
 from segstream.core.types import Scalar
+from segstream_schemas.definitions import PATHS, SourceDefinition
 
 
 def fingerprint(
@@ -47,6 +49,7 @@ def meaning_of(
     segments: Iterable[Segment],
     groups: Iterable[Group],
     discovered: Iterable[Discovered],
+    sources: Mapping[str, SourceDefinition],
 ) -> dict[str, dict[str, Any]]:
     """Return a whole file's meaning by section and name; labels and descriptions belong to it, since others read them.
 
@@ -56,8 +59,12 @@ def meaning_of(
         As in `Definitions`.
     descriptions : dict
         Feature -> its description.
+    sources : mapping
+        As written.
     """
     return {
+        # Only where they are: what was written before there were sources keeps its meaning.
+        **({"sources": {name: _source(name, item) for name, item in sources.items()}} if sources else {}),
         "features": {item.name: [item.fingerprint, item.expose] for item in features},
         "descriptions": descriptions,
         "segments": {
@@ -86,6 +93,17 @@ def meaning_of(
 def content_hash(meaning: dict[str, dict[str, Any]]) -> str:
     """Hash what `meaning_of` returned."""
     return _hash(meaning)
+
+
+def _source(name: str, item: SourceDefinition) -> dict[str, Any]:
+    """Return a source as it means the same however its paths are spaced."""
+    told = item.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    for key, value in told.items():
+        if key in PATHS:
+            told[key] = without_space(value)
+        elif isinstance(value, dict):
+            told[key] = {field: without_space(path) for field, path in value.items()}
+    return {**told, "topic": item.topic or name}
 
 
 def _hash(meaning: dict[str, Any]) -> str:

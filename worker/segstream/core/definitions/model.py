@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final, TypeAlias
@@ -10,6 +10,8 @@ from typing import Any, Final, TypeAlias
 from segstream.core.expressions import Condition, Filter, Number
 from segstream.core.features import Accumulator
 from segstream.core.features.each import each
+from segstream.core.sources import Mapping as SourceMapping
+from segstream.core.sources import TopicSource
 from segstream.core.types import State, Value
 from segstream_schemas.definitions import DefinitionsDocument
 
@@ -188,6 +190,8 @@ class Definitions:
     memberships : tuple of str
         Segments that conditions read by ``in_segment``. Whether the user is in ``memberships[i]`` is expected behind
         the states of the features, at ``len(features) + i``.
+    sources : tuple of TopicSource
+        In the file's order.
     """
 
     document: DefinitionsDocument
@@ -198,6 +202,7 @@ class Definitions:
     content_hash: str
     meaning: Mapping[str, Mapping[str, Any]]
     memberships: tuple[str, ...] = ()
+    sources: tuple[TopicSource, ...] = ()
     _known: tuple[frozenset[str], frozenset[str], frozenset[str]] = field(
         init=False, repr=False, compare=False
     )
@@ -214,6 +219,31 @@ class Definitions:
             frozenset[str]().union(*(selector.topics or () for selector in selectors)),
         )
         object.__setattr__(self, "_known", known)
+
+    @property
+    def mappings(self) -> dict[str, SourceMapping]:
+        """Topic -> how its documents become events, where they are none."""
+        return {source.topic: source.mapping for source in self.sources if source.mapping is not None}
+
+    def unread(self, topics: Collection[str]) -> list[str]:
+        """Return a line for each source whose topic is not among those that are read.
+
+        Parameters
+        ----------
+        topics : collection of str
+            The input topics, as workers have them set.
+        """
+        return [
+            f"the source {source.name!r} is for the topic {source.topic}, which no worker reads: add it to "
+            f"SEGSTREAM_TOPICS, which has {', '.join(topics)}"
+            for source in self.sources
+            if source.topic not in topics
+        ]
+
+    @property
+    def unkeyed(self) -> frozenset[str]:
+        """Topics whose records do not lie where their user belongs."""
+        return frozenset(source.topic for source in self.sources if not source.keyed)
 
     def routes(self, kind: str, name: str | None, topic: str) -> tuple[Feature, ...]:
         """Return the features an event reaches.

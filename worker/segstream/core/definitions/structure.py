@@ -13,14 +13,17 @@ from segstream.core.definitions.source import Path, Source
 from segstream.core.expressions.hints import about_unit
 from segstream.errors import DefinitionError
 from segstream_schemas.definitions import (
+    PATHS,
     DefinitionsDocument,
     DiscoveredDefinition,
     FeatureDefinition,
     GroupDefinition,
     SegmentDefinition,
+    SourceDefinition,
 )
 
 _PARTS: Final[dict[str, tuple[str, type[BaseModel] | None]]] = {
+    "sources": ("source", SourceDefinition),
     "features": ("feature", FeatureDefinition),
     "traits": ("trait", None),
     "segments": ("segment", SegmentDefinition),
@@ -37,6 +40,7 @@ _WORD: Final = re.compile(r"[\w -]*")
 _FIRST: Final[dict[Path, str]] = {
     ("segments",): "; a segment begins with when:",
     ("features",): "; a feature begins with op:",
+    ("sources",): "; a source begins with type:",
 }
 _SYNONYMS: Final = {
     **dict.fromkeys(("avg", "average"), "mean"),
@@ -47,6 +51,8 @@ _SYNONYMS: Final = {
     **dict.fromkeys(("int", "integer", "float", "decimal"), "number"),
     **dict.fromkeys(("bool", "flag"), "boolean"),
     **dict.fromkeys(("date", "datetime", "timestamp"), "time"),
+    **dict.fromkeys(("second", "seconds", "sec", "epoch", "unix"), "s"),
+    **dict.fromkeys(("millisecond", "milliseconds", "millis"), "ms"),
 }
 
 
@@ -130,6 +136,12 @@ def _message(detail: Mapping[str, Any], path: Path, value: Any) -> str:  # noqa:
             return f"{_whole(path)} is empty"
         case "model_type" | "dict_type":
             return f"{_whole(path)} must be a mapping, key: value{_FIRST.get(path[:-1], '')}"
+        case "string_pattern_mismatch" if path[0] == "sources" and len(path) > 3:  # noqa: PLR2004 (one of its fields)
+            return (
+                f"{path[-1]!r} cannot be the name of a field: no dots, blanks or brackets, at most 64 signs"
+            )
+        case "string_pattern_mismatch" if path[0] == "sources" and field == "topic":
+            return f"topic: {value!r} is no topic of Kafka: letters, digits, . _ and -, at most 249"
         case "string_pattern_mismatch" if detail["loc"][-1] == "[key]" or field in _NAMES:
             name = path[-1] if detail["loc"][-1] == "[key]" else value
             letters = "letters, digits and _" if path[0] == "traits" else "small letters, digits and _"
@@ -162,6 +174,9 @@ def _message(detail: Mapping[str, Any], path: Path, value: Any) -> str:  # noqa:
         case "bool_type":
             return f"{field} must be true or false, not {value!r}"
         case "string_type" | "tuple_type":
+            is_path = path[0] == "sources" and (len(path) > 3 or field in PATHS)  # noqa: PLR2004 (as above)
+            if is_path and value is not None:
+                return f"{field}: {_about_path(field, value)}"
             return _wrong_text(field, value, in_list=isinstance(path[-1], int))
         case _:
             return f"{field}: {detail['msg'][:1].lower()}{detail['msg'][1:]}"
@@ -173,6 +188,16 @@ def _about_key(field: str) -> str:
     if "=" in field and "==" not in field:
         return "write key: value"
     return "in { } a text with a comma needs quotes around it"
+
+
+def _about_path(field: str, value: Any) -> str:
+    if isinstance(value, dict):
+        inner = ", ".join(f"{key}: {where}" for key, where in list(value.items())[:2])
+        return f'there is one level of fields; for an object write "{{{inner}}}" in quotes'
+    if isinstance(value, list):
+        return "write one path; of several, the first that is there: a || b"
+    shown = str(value).lower() if isinstance(value, bool) else value
+    return f"write where it is, or for a constant {field}: '`{shown}`'"
 
 
 def _wrong_text(field: str, value: Any, *, in_list: bool) -> str:

@@ -2,12 +2,15 @@
 -- KEYS: meta, timers, outbox, users, then the key of each state, then that of each departure.
 -- ARGV: epoch, revision expected, revision, published, and how many arguments each of these has, which follow in
 --       this order: entries (id, payload), fields of meta (name, value), states, due (time, user), undue, arrivals, departures.
+--       The last is the owner's name: when Redis forgets a take-over, its epoch may be given a second time.
 -- Whatever Redis can refuse (memory full, replicas missing, an entry out of order) it refuses at the first write,
 -- so what adds comes before what removes.
 local meta, timers, outbox, users = KEYS[1], KEYS[2], KEYS[3], KEYS[4]
-local found = redis.call('HMGET', meta, 'epoch', 'revision')
+local found = redis.call('HMGET', meta, 'epoch', 'revision', 'owner')
 local epoch, revision = tonumber(found[1] or 0), tonumber(found[2] or 0)
-if epoch > tonumber(ARGV[1]) then return {'fenced', tostring(epoch)} end
+if epoch > tonumber(ARGV[1]) or (epoch == tonumber(ARGV[1]) and found[3] ~= ARGV[#ARGV]) then
+    return {'fenced', tostring(epoch)}
+end
 if epoch < tonumber(ARGV[1]) or revision ~= tonumber(ARGV[2]) then
     return {'lost', tostring(epoch), tostring(revision)}
 end

@@ -1,18 +1,20 @@
 -- Begin a partition anew: replace its meta (but the epoch), and empty its timers, outbox and users.
 -- KEYS: meta, timers, outbox, users.
--- ARGV: epoch, revision expected, revision, incarnation, then fields of meta (name, value).
+-- ARGV: epoch, revision expected, revision, incarnation, the owner's name, then fields of meta (name, value).
 -- What adds comes first: if Redis refuses it, nothing has been removed.
 local meta = KEYS[1]
-local found = redis.call('HMGET', meta, 'epoch', 'revision')
+local found = redis.call('HMGET', meta, 'epoch', 'revision', 'owner')
 local epoch, revision = tonumber(found[1] or 0), tonumber(found[2] or 0)
-if epoch > tonumber(ARGV[1]) then return {'fenced', tostring(epoch)} end
+if epoch > tonumber(ARGV[1]) or (epoch == tonumber(ARGV[1]) and found[3] ~= ARGV[5]) then
+    return {'fenced', tostring(epoch)}
+end
 if epoch < tonumber(ARGV[1]) or revision ~= tonumber(ARGV[2]) then
     return {'lost', tostring(epoch), tostring(revision)}
 end
 
-local kept = {epoch = true, revision = true, incarnation = true}
+local kept = {epoch = true, owner = true, revision = true, incarnation = true}
 redis.call('HSET', meta, 'revision', ARGV[3], 'incarnation', ARGV[4])
-for i = 5, #ARGV, 2 do
+for i = 6, #ARGV, 2 do
     redis.call('HSET', meta, ARGV[i], ARGV[i + 1])
     kept[ARGV[i]] = true
 end

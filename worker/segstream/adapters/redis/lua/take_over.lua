@@ -1,6 +1,7 @@
 -- Fence earlier owners of a partition, and return what the new one finds.
 -- KEYS: meta, timers, outbox.
--- ARGV: incarnation, epoch and partition sequence of what was told last; the least that the incarnation becomes.
+-- ARGV: incarnation, epoch and partition sequence of what was told last; the least that the incarnation becomes; a
+--       name for this owner that nobody else has.
 local meta, timers, outbox = KEYS[1], KEYS[2], KEYS[3]
 local found = redis.call('HMGET', meta, 'incarnation', 'epoch', 'sequence')
 local incarnation, epoch, sequence = tonumber(found[1] or 0), tonumber(found[2] or 0), tonumber(found[3] or 0)
@@ -13,7 +14,7 @@ if forgotten or incarnation == 0 then
 end
 incarnation = math.max(incarnation, tonumber(ARGV[4]))
 redis.call('HSET', meta, 'incarnation', string.format('%.0f', incarnation),
-    'epoch', string.format('%.0f', math.max(epoch, told_epoch) + 1))
+    'epoch', string.format('%.0f', math.max(epoch, told_epoch) + 1), 'owner', ARGV[5])
 return {
     'ok',
     redis.call('HGETALL', meta),

@@ -1,0 +1,67 @@
+"""Redis forgets something that was told, and users are brought up to date through what was decided before."""
+
+from __future__ import annotations
+
+from segstream.core.definitions import read_definitions
+from segstream.library import Version
+from segstream.upkeep import adopt_definitions, drain
+from tests.stories import follow
+from tests.unit.flow.worlds import START, World, feed, finish, record, track
+
+ACTIVE = """
+version: 1
+features: {last_order: {op: last_time, event: Order Completed}}
+segments: {active: {when: since(last_order) <= 8s}}
+"""
+BUYER = """
+version: 1
+features: {orders: {op: count, event: Order Completed}}
+segments: {buyer: {when: orders >= 1}}
+"""
+
+
+def told(world: World, user: str) -> list[tuple[int, int, str]]:
+    """Return a user's changes: incarnation, sequence, direction; fail where they contradict."""
+    changes = [change for change in world.changes() if change["user_id"] == user]
+    follow(user, changes)
+    return [(change["incarnation"], change["sequence"], change["change"]) for change in changes]
+
+
+async def test_a_timer_told_and_forgotten_is_not_told_again_under_the_old_incarnation() -> None:
+    """It was due before the loss was noticed: the whole answer, restated, stands for it."""
+    world = World([(0, ACTIVE)])
+    flow = await world.owner()
+    await feed(flow, [record(0, START, track("7", "Order Completed", START))])
+    await feed(flow, [record(1, START + 20_000, track("8", "Visited", START + 20_000))])
+    while await flow.publish():
+        pass
+    before = world.server.snapshot()
+    await drain(flow.partition)
+    while await flow.publish():
+        pass
+    world.server.restore(before)
+    await finish(await world.owner(), START + 30_000)
+    assert told(world, "7") == [(1, 1, "entered"), (1, 2, "exited"), (2, 1, "restated")]
+
+
+async def test_a_new_version_told_and_forgotten_is_not_told_again_under_the_old_incarnation() -> None:
+    """What it changed for a user was told; Redis kept that it is in force, and forgot the user's."""
+    world = World([(0, ACTIVE)])
+    flow = await world.owner()
+    await feed(flow, [record(0, START, track("7", "Order Completed", START))])
+    world.library.add_version(Version(2, START, read_definitions(BUYER)))
+    await adopt_definitions(flow.partition, START + 1)
+    while await flow.publish():
+        pass
+    before = world.server.snapshot()
+    await feed(flow, [record(1, START + 2, track("7", "Order Completed", START + 2))])
+    while await flow.publish():
+        pass
+    world.server.restore(before)
+    await finish(await world.owner(), START + 30_000)
+    assert told(world, "7") == [
+        (1, 1, "entered"),
+        (1, 2, "exited"),
+        (1, 3, "entered"),
+        (2, 1, "restated"),
+    ]
