@@ -43,6 +43,33 @@ format: setup  ## put the code into shape
 bench: setup  ## CPU per event of one worker, on Apache Kafka and Redis
 	$(BIN)/pytest -m bench -s tests/bench
 
+# One after the other, since each takes both cores; the first that finds something ends it.
+faults: outages fuzz schedules soak  ## all of the next four (seven hours)
+
+# Its results go into a table, which also says what failed.
+LEDGER := build/faults.jsonl
+outages: setup  ## kill workers, Kafka and Redis again and again (45 minutes); prints the README's table
+	@mkdir -p build && rm -f $(LEDGER)
+	@SEGSTREAM_TEST_LEDGER=$(LEDGER) $(BIN)/pytest -m "faults or long" --ignore tests/faults/test_soak.py \
+	  tests/faults tests/integration || failed=1; \
+	  $(BIN)/python -m tests.faults.table $(LEDGER) && exit $${failed:-0}
+
+# Atheris is in the dependency group `fuzz`, for Linux only; where it is missing the script says so.
+FUZZ_SECONDS ?= 600
+fuzz: setup  ## break definitions and conditions, guided by coverage (20 minutes; FUZZ_SECONDS=600 each)
+	-$(BIN)/python -m pip install --quiet --only-binary :all: 'atheris>=3.0'
+	mkdir -p build/fuzz
+	cd build/fuzz && $(abspath $(BIN))/python $(CURDIR)/tests/fuzz/fuzz_texts.py definitions $(FUZZ_SECONDS)
+	cd build/fuzz && $(abspath $(BIN))/python $(CURDIR)/tests/fuzz/fuzz_texts.py conditions $(FUZZ_SECONDS)
+
+# Two files, half of the seeds each.
+schedules: setup  ## two million simulated schedules of crashes, zombies and lost tails (four hours)
+	SEGSTREAM_SIMULATION_SCHEDULES=$${SEGSTREAM_SIMULATION_SCHEDULES:-2000000} $(BIN)/pytest --timeout 0 \
+	  --numprocesses 2 --dist loadfile tests/simulation/test_schedules_1.py tests/simulation/test_schedules_2.py
+
+soak: setup  ## two hours at half the maximum rate: memory, file descriptors and keys level off
+	$(BIN)/pytest -m long -s tests/faults/test_soak.py
+
 properties: setup  ## the flow against brute force, 5,000 random definitions and histories (hours)
 	SEGSTREAM_FLOW_EXAMPLES=$${SEGSTREAM_FLOW_EXAMPLES:-5000} $(BIN)/pytest --timeout 0 tests/unit/flow
 
@@ -58,8 +85,15 @@ lock: setup  ## write requirements.lock from pyproject.toml, and the image's two
 schemas: setup  ## write schemas/json and schemas/asyncapi.yaml from the models
 	$(BIN)/python -m tests.schemas
 
+# Strict: a package that could not be looked up is a failure, not "no known vulnerabilities".
+audit: setup  ## known vulnerabilities of everything that is locked (asks PyPI)
+	$(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off --requirement requirements.lock
+
+sbom: setup  ## write dist/segstream.cdx.json, the bill of materials (CycloneDX) of what the image installs
+	$(BIN)/python -m tests.sbom dist/segstream.cdx.json
+
 clean:  ## remove what the targets above made
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-.PHONY: help setup demo test lint format bench properties lock schemas clean
+.PHONY: help setup demo test lint format bench faults outages fuzz schedules soak properties lock schemas audit sbom clean

@@ -9,7 +9,14 @@ import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from redis.asyncio import Redis
 
+from tests.leaks import Watch
+from tests.redis_users import refused
 from tests.servers import choose_kafka, choose_redis, opened
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Look through all that is logged and printed for what must not be shown."""
+    config.pluginmanager.register(Watch())
 
 
 def pytest_report_header() -> list[str]:
@@ -25,8 +32,13 @@ def kafka() -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def redis_url() -> Iterator[str]:
-    """URL of a Redis; use `redis_prefix` for every key."""
-    yield from opened(choose_redis())
+    """URL of a Redis, with all rights; use `redis_prefix` for every key, and `worker_url` for workers and commands.
+
+    At the end of the run Redis must not have refused anything to those.
+    """
+    for url in opened(choose_redis()):
+        yield url
+        assert refused(url) == []
 
 
 class Topics:

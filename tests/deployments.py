@@ -40,7 +40,7 @@ class Deployments:
 
     async def scene(self, name: str, events: Sequence[str], partitions: int) -> Scene:
         """Create the other topics of a deployment that reads ``events``, and return it."""
-        for kind in ("changes", "memberships", "dead_letters", "published"):
+        for kind in ("changes", "memberships", "dead_letters", "rerouted", "published"):
             await self._topics.create(f"{name}-{kind}", partitions, _SETTINGS.get(kind))
         await self._topics.create(f"{name}-samples")
         prefix = f"{self._topics.prefix}{name}-"

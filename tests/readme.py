@@ -48,7 +48,7 @@ _MEANINGS: Final = {
     "last": ("what the latest told", "", "one value", _EXACT),
     "first_time": ("when the earliest was", "", "one time", _EXACT),
     "last_time": ("when the latest was", "", "one time", _EXACT),
-    "rate": ("how often lately, per unit of time", "0", "65 numbers", "to 2⁻⁶⁴"),
+    "rate": ("how often lately, per unit of time", "0", "65 numbers", "to 2⁻³³"),
     "distinct": (
         "how many different values",
         "0",

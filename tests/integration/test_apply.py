@@ -9,6 +9,7 @@ import pytest
 
 from segstream.cli import main
 from segstream.core.time import format_time, parse_time
+from tests.redis_users import worker_url
 
 pytestmark = pytest.mark.integration
 
@@ -18,7 +19,7 @@ LOYAL = "version: 1\nfeatures: {{orders: {{op: count}}}}\nsegments: {{loyal: {{w
 @pytest.fixture(autouse=True)
 def settings(redis_url: str, redis_prefix: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Point the command at the test's Redis and at keys of its own."""
-    monkeypatch.setenv("SEGSTREAM_REDIS", redis_url)
+    monkeypatch.setenv("SEGSTREAM_REDIS", worker_url(redis_url))
     monkeypatch.setenv("SEGSTREAM_REDIS_PREFIX", redis_prefix.rstrip(":"))
 
 

@@ -263,7 +263,7 @@ def test_another_number_of_partitions_is_no_success(shop: Shop, check: tuple[str
     assert shop.scene.topic("memberships") in line
     assert ": partitions is 4, not 8; " in line
     assert "go on with the one there is" in line
-    assert count == "5 differences"
+    assert count == "6 differences"
 
 
 def test_missing_topics_are_named_and_then_created_with_as_many_partitions(shop: Shop) -> None:
@@ -371,7 +371,7 @@ def test_local_servers_run_until_told_to_end_and_leave_nothing(
             )
             assert done.returncode == 0, done.stderr
             counts = Counter(topic["partitions"] for topic in json.loads(done.stdout)["topics"].values())
-            assert counts == {3: 5, 1: 1}
+            assert counts == {3: 6, 1: 1}
             with Redis.from_url(variables["SEGSTREAM_REDIS"]) as client:
                 server = int(client.info()["process_id"])
             process.send_signal(number)

@@ -274,7 +274,7 @@ async def test_topics_are_created_once_and_then_pass_the_check(topics: Topics) -
     """What `create_topics` makes is what `check_topics` wants, and nothing exists twice."""
     names = _names(topics)
     settings = KafkaSettings(topics.address)
-    assert len(await create_topics(settings, names, 3)) == 7
+    assert len(await create_topics(settings, names, 3)) == 8
     assert await create_topics(settings, names, 3) == []
     assert await check_topics(settings, names) == (3, ())
 
@@ -312,7 +312,7 @@ async def test_the_embedded_broker_will_do_for_all_but_fencing() -> None:
     """The demo runs on it: topics, publishing and reading back what was told."""
     with MockKafka({"segstream-samples": 1}) as broker:
         settings = KafkaSettings(broker.address, check_crcs=False)
-        assert len(await create_topics(settings, Names(), 4)) == 5
+        assert len(await create_topics(settings, Names(), 4)) == 6
         layout = await check_topics(settings, Names())
         assert layout.partitions == 4
         owner = KafkaPublisher(3, settings)
@@ -381,6 +381,7 @@ def _names(topics: Topics) -> Names:
         changes=f"{prefix}changes",
         memberships=f"{prefix}memberships",
         dead_letters=f"{prefix}dead",
+        rerouted=f"{prefix}rerouted",
         published=f"{prefix}published",
         samples=f"{prefix}samples",
     )
@@ -391,7 +392,7 @@ def _names(topics: Topics) -> Names:
 def _others(names: Names) -> dict[str, Any]:
     return {
         name: getattr(names, name)
-        for name in ("events", "changes", "memberships", "dead_letters", "published")
+        for name in ("events", "changes", "memberships", "dead_letters", "rerouted", "published")
     }
 
 

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 from redis.asyncio import Redis
 
-from segstream.local.redis import LocalRedis
 from segstream_schemas.keys import ReadModelKeys
 from tests.checker import assert_same, check_everywhere, stories
 from tests.deployments import SHOP, Deployments, orders
 from tests.operations import segstream
+from tests.redis_users import RestrictedRedis
 from tests.servers import choose_redis
 from tests.workers import Scene, Worker, applied, send
 
@@ -155,7 +155,7 @@ async def test_a_redis_that_is_another_than_before_is_told_once_and_rebuilt(depl
     (events,) = await deployments.inputs("events", partitions=2)
     shared = await deployments.scene("failing", [events], 2)
     with (
-        LocalRedis(options={"enable-debug-command": "yes"} if _newer() else {}) as server,
+        RestrictedRedis(options={"enable-debug-command": "yes"} if _newer() else {}) as server,
         ExitStack() as stack,
     ):
         scene = shared._replace(redis=server.url)

@@ -261,7 +261,9 @@ async def test_with_more_partitions_everybody_begins_anew(deployments: Deploymen
     await work(environment, scene)
     admin = AIOKafkaAdminClient(bootstrap_servers=scene.kafka)
     await admin.start()
-    names = [scene.topic(name) for name in ("changes", "memberships", "dead_letters", "published")]
+    names = [
+        scene.topic(name) for name in ("changes", "memberships", "dead_letters", "rerouted", "published")
+    ]
     await admin.create_partitions({name: NewPartitions(4) for name in (events, *names)})
     await admin.close()
     grown = scene._replace(partitions=4)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from segstream.core.events import LogRecord
-from segstream.inbox import MOST_BATCH_BYTES, Inbox
+from segstream.inbox import LEAST_BYTES, MOST_BATCH_BYTES, MOST_BYTES, RECORD_BYTES, Inbox, share_of
 
 
 def record(topic: str, offset: int, arrival: int) -> LogRecord:
@@ -61,3 +61,39 @@ def test_large_records_fill_the_inbox_before_many_do() -> None:
     assert inbox.full("orders")
     inbox.clear()
     assert not inbox.full("orders")
+
+
+def test_a_log_of_which_something_is_fetched_and_not_all_is_looked_at_again() -> None:
+    """Not one of which nothing was fetched since the partition started over: what is known of its end is old."""
+    inbox = Inbox(["orders", "crm"])
+    assert not inbox.unsure("orders")
+    inbox.add("orders", [record("orders", 0, 10)], fetched_all=False)
+    assert inbox.unsure("orders")
+    inbox.add("orders", (), fetched_all=True)
+    assert not inbox.unsure("orders")
+    inbox.add("orders", [record("orders", 1, 11)], fetched_all=False)
+    inbox.clear()
+    assert not inbox.unsure("orders")
+
+
+def test_records_of_one_topic_do_not_wait_for_topics_that_are_read_to_their_end() -> None:
+    """And come to an end where the other topics would be next."""
+    inbox = Inbox(["orders", "crm", "rerouted"])
+    inbox.add("crm", (), fetched_all=True)
+    inbox.add("orders", [record("orders", offset, offset) for offset in range(3)], fetched_all=False)
+    assert inbox.take(10) == []
+    inbox.add("rerouted", (), fetched_all=True)
+    assert [r.offset for r in inbox.take(10)] == [0, 1, 2]
+    inbox.add("crm", [record("crm", 7, 1)], fetched_all=True)
+    assert inbox.take(10) == [], "what comes of orders may have arrived before"
+
+
+def test_many_logs_share_a_workers_memory_for_records() -> None:
+    """So that it does not grow with the number of partitions; one fetch of each always has room."""
+    assert share_of(256 << 20, 4) == MOST_BYTES
+    assert share_of(256 << 20, 128) == 2 << 20
+    assert share_of(256 << 20, 10_000) == LEAST_BYTES
+    small = Inbox(["orders"], 2_000)
+    small.add("orders", [record("orders", offset, offset) for offset in range(5)], fetched_all=True)
+    assert small.full("orders"), "what a record takes besides its value counts, too"
+    assert small.bytes == 5 * RECORD_BYTES

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from pydantic import BaseModel
+from typer.core import TyperGroup
 from typer.main import get_group
 
 import segstream_schemas
@@ -101,9 +102,9 @@ def test_definitions_shown_are_valid(name: str) -> None:
 
 @pytest.mark.parametrize("page", PAGES)
 def test_every_setting_named_exists(page: str) -> None:
-    """A variable that begins with SEGSTREAM_ is a setting, or one of the tests' servers."""
+    """A variable that begins with SEGSTREAM_ is a setting, or one of the tests' own."""
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | {f"{PREFIX}SETTINGS"}
-    known |= {f"{PREFIX}TEST_KAFKA", f"{PREFIX}TEST_REDIS"}
+    known |= {f"{PREFIX}TEST_KAFKA", f"{PREFIX}TEST_REDIS", f"{PREFIX}TEST_RECORD"}
     named = set(re.findall(rf"\b{PREFIX}\w+", PAGES[page]))
     assert named <= known
 
@@ -115,12 +116,17 @@ def test_every_command_named_exists_with_its_options(page: str) -> None:
     inline = re.findall(r"`(segstream [^`]+)`", PAGES[page].replace("\n", " "))
     lines = [line for block in FENCED for line in block.splitlines()] if page == "README.md" else []
     for line in [*inline, *lines]:
-        found = re.match(r"(?:\$ )?segstream ([a-z]+)(.*)", line)
-        if not found:
+        found = re.match(r"(?:\$ )?segstream ([a-z-]+)(?: ([a-z-]+))?(.*)", line)
+        if not found or found[1].startswith("-"):
             continue
         assert found[1] in commands, line
-        options = {option for parameter in commands[found[1]].params for option in parameter.opts}
-        assert set(re.findall(r"(?<!\S)--[a-z-]+", found[2].partition("#")[0])) <= options, line
+        command = commands[found[1]]
+        if isinstance(command, TyperGroup) and found[2]:
+            assert found[2] in command.commands, line
+            command = command.commands[found[2]]
+        options = {option for parameter in command.params for option in parameter.opts}
+        given = f"{found[2] or ''} {found[3]}".partition("#")[0]
+        assert set(re.findall(r"(?<!\S)--[a-z-]+", given)) <= options, line
 
 
 @pytest.mark.parametrize("page", PAGES)

@@ -123,6 +123,17 @@ WRONG_TOGETHER = [
             "without a password"
         ),
     ),
+    *(
+        (
+            given,
+            (
+                "SEGSTREAM_WEB_TOKEN (or _FILE) is not a token: take at least 16 characters of ASCII, such as "
+                "`openssl rand -hex 16` prints"
+            ),
+        )
+        for given in ({"WEB_TOKEN": "short-hunter2"}, {"WEB_TOKEN": "hunter2-hunter2-\u00e9"})
+    ),
+    ({"WEB_TOKEN_FILE": "{empty}"}, "SEGSTREAM_WEB_TOKEN_FILE: {empty} is empty; write the password into it"),
     (
         {"REDIS": "http://someone:hunter2@one"},
         "SEGSTREAM_REDIS: the URL cannot be read; write redis://host:port/0, rediss://... for TLS, or unix:///path",
@@ -192,3 +203,11 @@ def test_a_login_may_be_in_the_url_and_its_password_in_a_file(
     settings = load_settings()
     assert settings.redis_sentinels == ("one:26379", "two:26379")
     assert redis_password(settings).read() == "hunter2"
+
+
+def test_the_topic_of_forwarded_records_is_no_input_topic() -> None:
+    """It is read in any case; whoever names it might send events there."""
+    with pytest.raises(
+        SettingsError, match="SEGSTREAM_TOPICS names moved, which is SEGSTREAM_TOPIC_REROUTED"
+    ):
+        load_settings(topics="events,moved", topic_rerouted="moved")

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from segstream.errors import SettingsError
 
@@ -115,6 +117,59 @@ class Certificates:
                     f"form, without a password ({_reason(error)})"
                 ) from None
         return context
+
+    def renewing_context(self) -> ssl.SSLContext:
+        """Return a context that looks at the files for each new connection, so that they may be replaced.
+
+        While they cannot be used, such as a certificate whose key is not there yet, it goes by what they held before.
+
+        Raises
+        ------
+        SettingsError
+            They cannot be used now.
+        """
+        context = _RenewingContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.use(self)
+        return context
+
+
+class _RenewingContext(ssl.SSLContext):
+    """Hands each connection to the context of the files as they are now."""
+
+    _files: Certificates
+    _stamp: tuple[tuple[int, int, int] | None, ...]
+    _inner: ssl.SSLContext
+
+    def use(self, files: Certificates) -> None:
+        self._files = files
+        self._stamp, self._inner = self._look(), files.context()
+
+    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+        return self._current().wrap_bio(*args, **kwargs)
+
+    def wrap_socket(self, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
+        return self._current().wrap_socket(*args, **kwargs)
+
+    def _current(self) -> ssl.SSLContext:
+        if (stamp := self._look()) != self._stamp:
+            with contextlib.suppress(SettingsError):
+                self._inner = self._files.context()
+                self._stamp = stamp
+        return self._inner
+
+    def _look(self) -> tuple[tuple[int, int, int] | None, ...]:
+        return tuple(
+            _stamp(path) for path in (self._files.ca_file, self._files.cert_file, self._files.key_file)
+        )
+
+
+def _stamp(path: Path | None) -> tuple[int, int, int] | None:
+    """Return what differs once a file has been replaced or written anew, also behind a symbolic link."""
+    with contextlib.suppress(OSError):
+        if path is not None:
+            found = path.stat()
+            return found.st_mtime_ns, found.st_ino, found.st_size
+    return None
 
 
 def _reason(error: Exception) -> str:

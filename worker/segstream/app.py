@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 import structlog
 
-from segstream.adapters.connections import kafka_settings, redis_settings, topics_of
+from segstream.adapters.connections import kafka_settings, out_topics, redis_settings, topics_of
 from segstream.adapters.control import control_plane
+from segstream.adapters.failpoints import arm
 from segstream.adapters.kafka.rights import check_rights as kafka_rights
 from segstream.adapters.kafka.topics import check_topics
 from segstream.adapters.metrics.collector import make_registry
@@ -29,7 +30,6 @@ from segstream.hot_path import HotPath
 from segstream.librarian import Librarian
 from segstream.library import Library
 from segstream.models.recipes import recipes_of
-from segstream.outbox import Topics as OutTopics
 from segstream.partition import Options, Partition
 from segstream.rebuild_watch import RebuildWatch
 from segstream.rebuilding import Rebuilder
@@ -91,7 +91,13 @@ class Application:
 
     async def refresh(self) -> bool:
         """Bring the library up to date; return whether anything is new."""
-        return await self.librarian.refresh()
+        before = self.library.latest
+        fresh = await self.librarian.refresh()
+        if self.library.latest > before:
+            definitions = self.library.definitions(self.library.latest)
+            for line in definitions.unread(self.settings.topics):
+                self.log.warning("source_unread", definitions_version=self.library.latest, warning=line)
+        return fresh
 
     def recipes(self) -> dict[str, Recipe]:
         """Return what the models of the latest definitions are to be learned from."""
@@ -108,7 +114,7 @@ class Application:
             max_clock_skew=settings.max_clock_skew,
             cache_bytes=settings.cache_mb * 1024 * 1024 // owned,
             sample_every=settings.sample_every,
-            topics=OutTopics(settings.topic_changes, settings.topic_memberships, settings.topic_dead_letters),
+            topics=out_topics(settings),
         )
         publisher = TimedPublisher(
             number,
@@ -132,6 +138,8 @@ def create_app(settings: Settings) -> App:
     ----------
     settings : Settings
     """
+    if settings.failpoint:
+        arm(settings.failpoint)
     parts = Application(settings)
     hot_path = HotPath(parts)
     trainer = ModelTrainer(parts.models, parts.recipes, settings.model_samples, settings.model_interval, now)

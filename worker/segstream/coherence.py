@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 
 _SCHEMES: Final = ("redis", "rediss", "unix")
 _HIGHEST_PORT: Final = 65_535
+_SHORTEST_TOKEN: Final = 16
+"""Characters; `openssl rand -hex 16` gives 32."""
 
 
 def check_together(settings: Settings) -> None:
@@ -23,6 +25,11 @@ def check_together(settings: Settings) -> None:
     SettingsError
         Naming the setting, and what is allowed; never a secret.
     """
+    if settings.topic_rerouted in settings.topics:
+        raise SettingsError(
+            f"SEGSTREAM_TOPICS names {settings.topic_rerouted}, which is SEGSTREAM_TOPIC_REROUTED: it is read in any "
+            "case, and workers alone write to it; leave it out"
+        )
     for address in settings.kafka.split(","):
         _check_address("KAFKA", address.strip())
     _check_kafka_login(settings)
@@ -41,6 +48,12 @@ def check_together(settings: Settings) -> None:
         f"SEGSTREAM_REDIS begins with {scheme}://: write rediss://, which means TLS",
     )
     _check_sentinels(settings, scheme)
+    _check_token(settings)
+    if settings.failpoint and not settings.failpoint_allowed:
+        raise SettingsError(
+            "SEGSTREAM_FAILPOINT is set: the worker would kill itself. Take it away; a test sets "
+            "SEGSTREAM_FAILPOINT_ALLOWED=true, too"
+        )
 
 
 def kafka_password(settings: Settings) -> Password:
@@ -56,6 +69,11 @@ def redis_password(settings: Settings) -> Password:
 def sentinel_password(settings: Settings) -> Password:
     """Return the Sentinels' own password."""
     return _password(settings, "redis_sentinel_password")
+
+
+def web_token(settings: Settings) -> Password:
+    """Return what whoever asks about users has to show."""
+    return _password(settings, "web_token")
 
 
 def certificates(settings: Settings, server: str) -> Certificates:
@@ -78,6 +96,16 @@ def _check_password(settings: Settings, name: str) -> Password:
     except SettingsError as error:
         raise SettingsError(f"{variable}_FILE: {error}") from None
     return password
+
+
+def _check_token(settings: Settings) -> None:
+    token = _check_password(settings, "web_token")
+    text = token.read() or ""
+    if token and (len(text) < _SHORTEST_TOKEN or not text.isascii()):
+        raise SettingsError(
+            f"SEGSTREAM_WEB_TOKEN (or _FILE) is not a token: take at least {_SHORTEST_TOKEN} characters of ASCII, such as "
+            "`openssl rand -hex 16` prints"
+        )
 
 
 def _check_address(name: str, address: str) -> None:

@@ -23,6 +23,8 @@ class Distribution:
         How many numbers each bucket holds.
     total : float
         Their sum.
+    last : float
+        The number that was added last on its own, 0 before the first.
 
     Examples
     --------
@@ -33,17 +35,18 @@ class Distribution:
     ([2, 1, 1], 583.0)
     """
 
-    __slots__ = ("bounds", "counts", "total")
+    __slots__ = ("bounds", "counts", "last", "total")
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self.bounds = tuple(bounds)
         self.counts = [0] * (len(self.bounds) + 1)
-        self.total = 0.0
+        self.total = self.last = 0.0
 
     def add(self, value: float) -> None:
         """Count one number."""
         self.counts[bisect_left(self.bounds, value)] += 1
         self.total += value
+        self.last = value
 
     def add_ages(self, moments: Sequence[int], now: int, unit: float) -> None:
         """Count how long ago each of many moments was; one that is still to come counts as now.

@@ -21,7 +21,7 @@ from segstream.adapters.metrics.lag import LagMeter
 from segstream.adapters.offset_committer import OffsetCommitter
 from segstream.adapters.redis.census import RedisCensus
 from segstream.adapters.sample_sender import SampleSender
-from segstream.adapters.service import DRAIN_SHARE, SegmentationService
+from segstream.adapters.service import RELEASE_SHARE, SegmentationService
 from segstream.adapters.steps import Steps
 from segstream.adapters.vitals import Vitals
 from segstream.runner import Pace
@@ -67,7 +67,7 @@ class HotPath:
                 "count_users": self._census.count,
             }
         )
-        self.health = Health(self._holdings, self._vitals, self._steps, application.library)
+        self.health = Health(self._holdings, self._fetcher, self._vitals, self._steps, application.library)
 
     def _make_membership(self) -> Membership:
         application, settings = self._application, self._application.settings
@@ -83,7 +83,9 @@ class HotPath:
             self._committer,
             self._vitals,
             application.tally,
-            make_consumer=lambda listener: make_consumer(application.kafka, group, settings.topics, listener),
+            make_consumer=lambda listener: make_consumer(
+                application.kafka, group, application.topics.read, listener
+            ),
             make_flow=application.make_flow,
             partitions=lambda: application.partitions,
             pace=Pace(
@@ -91,8 +93,9 @@ class HotPath:
                 publish_interval=settings.publish_interval / 1000,
                 sweep_rate=settings.sweep_rate,
             ),
+            inbox_bytes=settings.inbox_mb << 20,
             start_from=settings.start_from,
-            drain_seconds=self._drain_timeout * DRAIN_SHARE,
+            release_seconds=self._drain_timeout * RELEASE_SHARE,
         )
 
     async def _renew(self) -> None:
@@ -119,6 +122,7 @@ class HotPath:
         application = self._application
         return WorkerParts(
             holdings=self._holdings,
+            fetcher=self._fetcher,
             tally=application.tally,
             vitals=self._vitals,
             health=self.health,

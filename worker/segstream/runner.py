@@ -113,6 +113,7 @@ class Runner:
         self.trouble = TAKING_OVER
         self._stop = asyncio.Event()
         self.known_until = 0
+        self._untold_since: float | None = None
         self._make_flow, self._owner, self._pace = make_flow, owner, pace
         self._applied: Mapping[str, int] = {}
         self._news = asyncio.Event()
@@ -126,6 +127,18 @@ class Runner:
     def applied(self) -> Mapping[str, int]:
         """See above."""
         return self._applied if self.flow is None else self.flow.partition.applied
+
+    def untold_for(self) -> float:
+        """Return for how many seconds parcels have waited without one being published; 0 if none waits."""
+        since = self._untold_since
+        return 0.0 if since is None else asyncio.get_running_loop().time() - since
+
+    def waits_for(self) -> str:
+        """Return, in words, what keeps records from being applied while they wait: those before them."""
+        parcels = 0 if self.flow is None else len(self.flow.partition.parcels)
+        if parcels >= self._pace.backlog:
+            return f"{parcels} parcels wait to be published; the last transaction took {self._tally.transactions.last:.2f} s"
+        return f"{len(self.inbox):,} records wait; the last commit to Redis took {self._tally.commits.last:.2f} s"
 
     def poke(self) -> None:
         """Say that there may be something to do."""
@@ -243,12 +256,17 @@ class Runner:
         return True
 
     async def _publish(self, flow: Flow) -> None:
+        loop = asyncio.get_running_loop()
         while flow.partition.parcels or not self._worked:
             if not flow.partition.parcels:
+                self._untold_since = None
                 self._told.clear()
                 await self._wait(self._told, 0.2)
                 continue
+            # Kept when the partition is taken over again: until something gets out, it has all been one wait.
+            self._untold_since = self._untold_since or loop.time()
             await flow.publish()
+            self._untold_since = None
             self._latency.published(flow.partition.published)
             self._news.set()
             await self._wait(self._stop, self._pace.publish_interval)

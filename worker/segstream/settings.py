@@ -138,6 +138,10 @@ class Settings(BaseSettings):
     topic_changes: str = Field("segment-changes", description="Every transition.")
     topic_memberships: str = Field("segment-memberships", description="Compacted: each user's whole answer.")
     topic_dead_letters: str = Field("segment-dead-letters", description="Records that could not be applied.")
+    topic_rerouted: str = Field(
+        "segstream-rerouted",
+        description="The workers' own: records that lay in another partition than their user's, forwarded.",
+    )
     topic_published: str = Field(
         "segstream-published", description="Compacted: how far each outbox was told."
     )
@@ -167,6 +171,9 @@ class Settings(BaseSettings):
         None, description="Definitions file; becomes version 1 where Redis has none yet."
     )
     cache_mb: int = Field(512, ge=1, description="Most memory for cached users, over all partitions.")
+    inbox_mb: int = Field(
+        256, ge=1, description="Most memory for records fetched and not applied yet, over all partitions."
+    )
     batch: int = Field(1_000, ge=1, le=10_000, description="Most records applied at once.")
     publish_interval: Milliseconds = Field(
         50,
@@ -184,10 +191,27 @@ class Settings(BaseSettings):
     model_seed: int = Field(0, description="Decides the first centres.")
     web_host: str = Field("127.0.0.1", description="Where /health is served.")
     web_port: int = Field(6066, ge=0, le=65_535, description="Port of /health; 0 for none.")
+    web_token: SecretStr | None = Field(
+        None,
+        description="Whoever shows it (`Authorization: Bearer ...`) may ask about single users at /users/<id>; "
+        "without one there are no such pages.",
+    )
+    web_token_file: Path | None = Field(
+        None, description="Holds the token instead; read anew by each request."
+    )
     log_format: Literal["console", "json"] = Field("console", description="How log lines look.")
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = Field("INFO", description="What is logged.")
     drain_timeout: Milliseconds = Field(
         20_000, le=60_000, description="How long a stopping worker may take to finish."
+    )
+    failpoint: str | None = Field(
+        None,
+        pattern=r"^[a-z-]+:[1-9][0-9]*$",
+        description="Never in production: for tests, the worker kills itself at this point of its work "
+        "(`after-commit:37`: at the 37th passage).",
+    )
+    failpoint_allowed: bool = Field(
+        default=False, description="Never in production: without it a failpoint is refused."
     )
 
     @classmethod

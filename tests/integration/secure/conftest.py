@@ -10,9 +10,9 @@ from typing import NamedTuple
 
 import pytest
 
-from segstream.local.redis import LocalRedis
 from tests.checker import Stories, stories
 from tests.deployments import SHOP, orders
+from tests.redis_users import RestrictedRedis
 from tests.secure_servers import (
     PASSWORD,
     USER,
@@ -104,7 +104,7 @@ def history(broker: SecureKafka, tmp_path_factory: pytest.TempPathFactory) -> Hi
             assert worker.stop() == 0
         return await stories(scene)
 
-    with LocalRedis(durable=False) as redis:
+    with RestrictedRedis(durable=False) as redis:
         told = asyncio.run(tell(make_scene(broker, redis.url, topic)))
     assert told
     return History(topic, definitions, told)

@@ -13,7 +13,7 @@ from confluent_kafka import Producer
 from tests.secure_servers import PASSWORD, WAIT_SECONDS, SecureKafka
 
 PREFIX = "looking-"
-NAMES = ("changes", "memberships", "dead_letters", "published", "samples")
+NAMES = ("changes", "memberships", "dead_letters", "rerouted", "published", "samples")
 LOOKER = "looker"
 
 

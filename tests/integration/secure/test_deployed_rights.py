@@ -13,12 +13,14 @@ import pytest
 
 from segstream.adapters.kafka.topics import Topics
 from tests.deployments import SHOP, orders
+from tests.leaks import secret
 from tests.manifests import ROOT, one
+from tests.operations import segstream
 from tests.secure_servers import Certificates, SecureKafka, SecureRedis, secure_kafka
 from tests.workers import Scene, Worker, ends, read_all, send
 
 USER: Final = "segstream"
-PASSWORD: Final = "only-for-this-test"  # noqa: S105 - of servers that this file starts
+PASSWORD: Final = secret()
 PARTITIONS: Final = 2
 WAIT: Final = 90
 TOPICS: Final = Topics()
@@ -107,6 +109,7 @@ async def test_a_worker_needs_no_other_rights(
             await _until(worker, lambda: _applied(client, 1), scene)
             await send(scene, orders(1_000, seed=4))
             await _until(worker, lambda: _applied(client, 2_001) and _trained(client), scene)
+            await _commands(environment, tmp_path)
             assert worker.stop() == 0
             assert '"cannot check' not in worker.log
             assert "refuses" not in worker.log
@@ -116,6 +119,25 @@ async def test_a_worker_needs_no_other_rights(
             assert any(await read_all(scene, topic)), topic
     finally:
         client.close()
+
+
+async def _commands(environment: dict[str, str], folder: Path) -> None:
+    """Run the commands for which the worker's rights are enough: they answer, and complain of nothing."""
+    other = folder / "other.yaml"
+    other.write_text(DEFINITIONS.replace("revenue_30d >= 150", "revenue_30d >= 140"))
+    user = orders(1, seed=3)[0][0]
+    words: tuple[tuple[str, ...], ...] = (
+        ("user", user, "--json"),
+        ("explain", user, "--json"),
+        ("plan", str(other), "--json"),
+        ("segments", "--sizes"),
+        ("topics", "--check"),
+        ("apply", str(other), "--yes"),
+        ("history",),
+    )
+    for each in words:
+        ran = await segstream(environment, *each, seconds=WAIT)
+        assert (ran.code, "refuse" in ran.err, "permission" in ran.err) == (0, False, False), (each, ran)
 
 
 def test_a_reader_reads_and_may_not_write_or_see_what_is_private(redis_with_rules: SecureRedis) -> None:
@@ -164,6 +186,6 @@ async def _until(worker: Worker, true: Any, scene: Scene) -> None:
     while not true():
         assert worker.running, worker.log[-3000:]
         assert time.monotonic() < deadline, (
-            f"{await ends(scene, [*TOPICS.configuration()][:5])}\n{worker.log[-4000:]}"
+            f"{await ends(scene, [*TOPICS.co_partitioned])}\n{worker.log[-4000:]}"
         )
         await asyncio.sleep(0.05)

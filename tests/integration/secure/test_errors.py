@@ -15,10 +15,12 @@ import pytest
 from segstream.local.ports import free_port
 from tests.deployments import SHOP
 from tests.integration.secure.conftest import make_scene
+from tests.leaks import secret
 from tests.secure_servers import PASSWORD, USER, Certificates, SecureKafka, SecureRedis
 from tests.workers import OUTPUTS, Scene
 
 LOGIN = PASSWORD.replace(" ", "_")
+WRONG = secret("wrong")
 SECONDS = 60
 
 
@@ -92,7 +94,7 @@ KAFKA_REFUSALS = {
         "Kafka at no-such-host.invalid:9092: the host is not known (...); correct SEGSTREAM_KAFKA",
     ),
     "wrong password": (
-        {"kafka": "SASL_SSL", "kafka_password": "wrong"},
+        {"kafka": "SASL_SSL", "kafka_password": WRONG},
         (
             "Kafka at 127.0.0.1:...: it refuses the user worker by SCRAM-SHA-512; check SEGSTREAM_KAFKA_USERNAME, "
             "SEGSTREAM_KAFKA_PASSWORD (or _FILE) and SEGSTREAM_KAFKA_SASL_MECHANISM"
@@ -183,7 +185,8 @@ def test_rights_that_are_missing_are_named_all_at_once(
         said,
         f"Kafka at {broker.at('SASL_SSL')}: User:worker has no right to topic test-norights-changes (WRITE); "
         "topic test-norights-dead_letters (WRITE); topic test-norights-memberships (WRITE); "
-        "topic test-norights-published (READ); topic test-norights-samples (READ, WRITE); "
+        "topic test-norights-published (READ); topic test-norights-rerouted (READ, WRITE); "
+        "topic test-norights-samples (READ, WRITE); "
         "group test-norights (READ); group test-norights-control (READ); "
         "transactional id test-norights-0 (WRITE, and to those of the other partitions); grant them (kafka-acls --add)",
     )
@@ -195,7 +198,7 @@ REDIS_REFUSALS = {
         "Redis at 127.0.0.1:1/0: Error 111 connecting...; check SEGSTREAM_REDIS, and that it runs and can be reached",
     ),
     "wrong password": (
-        {"redis_username": USER, "redis_password": "wrong"},
+        {"redis_username": USER, "redis_password": WRONG},
         (
             "Redis at 127.0.0.1:...: ...; check user and password in SEGSTREAM_REDIS, or SEGSTREAM_REDIS_USERNAME and "
             "SEGSTREAM_REDIS_PASSWORD (or _FILE)"

@@ -2,14 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
-import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable
-from typing import Any, NamedTuple
-
 import pytest
 
 from segstream.adapters.kafka.client import KafkaSettings
@@ -17,75 +9,21 @@ from segstream.adapters.kafka.topics import Topics, create_topics
 from segstream.adapters.redis.connection import RedisSettings
 from segstream.local.apache_kafka import ApacheKafka
 from segstream.local.ports import free_port
-from segstream.local.redis import LocalRedis
 from tests.checker import assert_same, check_everywhere, stories
 from tests.deployments import orders
+from tests.health import PATIENCE, health, is_ready, until
 from tests.integration.secure.conftest import PARTITIONS, History, make_scene
 from tests.integration.secure.test_workers import SLOWLY, until_applied
+from tests.redis_users import RestrictedRedis
 from tests.secure_servers import SecureKafka
 from tests.workers import Scene, Worker, applied, send
 
 pytestmark = pytest.mark.faults
-PATIENCE = 90
-"""Seconds for what takes five to thirty on an idle machine."""
-
-
-class Health(NamedTuple):
-    """What a page said.
-
-    Parameters
-    ----------
-    status : int
-        0 while nobody answers.
-    body : Any
-    """
-
-    status: int
-    body: Any
-
-    def why(self) -> str:
-        """Return the reasons in one text."""
-        return (
-            " ".join(map(str, self.body.get("troubles", {}).values())) if isinstance(self.body, dict) else ""
-        )
-
-
-async def health(port: int, page: str = "ready") -> Health:
-    """Ask for a page of the worker's."""
-
-    def ask() -> Health:
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/health/{page}", timeout=5) as answer:
-                return Health(answer.status, json.load(answer))
-        except urllib.error.HTTPError as error:
-            with error:
-                return Health(error.code, json.load(error))
-        except OSError:
-            return Health(0, None)
-
-    return await asyncio.to_thread(ask)
-
-
-async def until(port: int, worker: Worker, true: Callable[[Health], bool]) -> Health:
-    """Ask until the worker's readiness is as wanted, and return it."""
-    deadline = time.monotonic() + PATIENCE
-    while True:
-        said = await health(port)
-        if true(said):
-            return said
-        assert worker.running, worker.log[-3000:]
-        assert time.monotonic() < deadline, f"{said}\n{worker.log[-3000:]}"
-        await asyncio.sleep(0.1)
-
-
-def is_ready(said: Health) -> bool:
-    """Tell whether the worker works on both partitions."""
-    return said == Health(200, {"ready": True, "partitions": [0, 1], "troubles": {}})
 
 
 async def test_redis_may_die_and_come_back(broker: SecureKafka, history: History) -> None:
     """Killed in the middle and started again with its append-only file: nothing is lost or told twice."""
-    with LocalRedis(durable=True) as redis:
+    with RestrictedRedis(durable=True) as redis:
         scene, port = make_scene(broker, redis.url, history.topic), free_port()
         with Worker(scene.environment(history.definitions, web_port=port, **SLOWLY)) as worker:
             await until(port, worker, is_ready)
@@ -107,7 +45,7 @@ async def test_redis_may_die_and_come_back(broker: SecureKafka, history: History
 
 async def test_kafka_may_die_and_come_back(history: History) -> None:
     """Killed in the middle and started again: what was committed and not told is told, once."""
-    with ApacheKafka() as kafka, LocalRedis(durable=False) as redis:
+    with ApacheKafka() as kafka, RestrictedRedis(durable=False) as redis:
         scene, undisturbed = [await deployment(kafka, redis, name) for name in ("disturbed", "undisturbed")]
         await send(scene, orders(3_000, seed=6))
         port = free_port()
@@ -132,14 +70,15 @@ async def test_kafka_may_die_and_come_back(history: History) -> None:
         await check_everywhere(scene, told)
 
 
-async def deployment(kafka: ApacheKafka, redis: LocalRedis, name: str) -> Scene:
+async def deployment(kafka: ApacheKafka, redis: RestrictedRedis, name: str) -> Scene:
     """Create what a deployment needs; both read the same input."""
-    scene = Scene(kafka.address, redis.url, f"{name}-", ("shop",), PARTITIONS)
+    scene = Scene(kafka.address, redis.url, f"test-{name}-", ("shop",), PARTITIONS)
     topics = Topics(
         events=scene.events,
         changes=scene.topic("changes"),
         memberships=scene.topic("memberships"),
         dead_letters=scene.topic("dead_letters"),
+        rerouted=scene.topic("rerouted"),
         published=scene.topic("published"),
         samples=scene.topic("samples"),
     )

@@ -51,6 +51,10 @@ class Members:
         """Return the log."""
         return {LOG}
 
+    def paused(self) -> set[TopicPartition]:
+        """Return nothing: there is room."""
+        return set()
+
     async def position(self, there: TopicPartition) -> int:
         """Return how far the log was fetched."""
         assert there == LOG
@@ -110,7 +114,7 @@ class Worker:
         self.steps = Steps({CHECK_REDIS: self._check})
         self.redis_error: ServerError | None = None
         library = self.world.library
-        self.health = Health(self.holdings, self.vitals, self.steps, library)
+        self.health = Health(self.holdings, self.fetcher, self.vitals, self.steps, library)
         librarian = Librarian(
             library,
             MemoryDefinitions(self.world.server),
@@ -122,6 +126,7 @@ class Worker:
         self.lag = LagMeter(self.holdings, self.fetcher, self.log_watch, self.now)
         parts = WorkerParts(
             holdings=self.holdings,
+            fetcher=self.fetcher,
             tally=self.tally,
             vitals=self.vitals,
             health=self.health,

@@ -26,7 +26,7 @@ def test_topics_as_they_should_be_have_no_difference() -> None:
 
 
 def test_a_number_of_partitions_that_was_asked_for_is_compared_with_all() -> None:
-    """All five co-partitioned topics are named in one line; the samples may have any."""
+    """All six co-partitioned topics are named in one line; the samples may have any."""
     found = compare_topics(layout(4), NAMES, partitions=8)
     assert [each.topic for each in found] == [*NAMES.co_partitioned]
     (line,) = told_together(found)
@@ -90,5 +90,5 @@ def test_missing_topics_come_last_and_settings_that_cannot_be_read_are_no_differ
 def test_fewer_replicas_than_asked_for_are_told() -> None:
     """Creating with --replication 3 what exists once does not make it safe."""
     found = compare_topics(layout(), NAMES, replicas=3)
-    assert len(found) == 6
+    assert len(found) == 7
     assert {(each.what, each.found, each.wanted) for each in found} == {("replicas", "1", "3")}

@@ -8,6 +8,7 @@ from pathlib import Path
 import orjson
 import pytest
 
+from segstream.core.definitions import read_definitions
 from segstream.core.time import parse_time
 from segstream.demo.purchases import END, Entry, load_events, load_purchases
 from segstream.errors import UsageError
@@ -69,6 +70,36 @@ def test_events_of_a_file_keep_their_order_and_are_keyed_by_user(tmp_path: Path)
     )
     entries = load_events(file)
     assert [(entry.key, entry.at) for entry in entries] == [("b", 5_000), ("a", 0), ("", 0), ("", 0)]
+
+
+def test_documents_of_sources_in_a_file_become_events_of_its_one_topic(tmp_path: Path) -> None:
+    """So that the file's order is kept; what its source cannot use goes as it is, to be refused."""
+    surveys = "{type: track, event: Answered, user: who, timestamp: at, properties: {score: nps}}"
+    mappings = read_definitions(f"version: 1\nsources: {{surveys: {surveys}}}\n").mappings
+    file = tmp_path / "events.ndjson"
+    file.write_text(
+        '{"topic": "surveys", "value": {"who": "ada", "at": "1970-01-01T00:00:05Z", "nps": 9}}\n'
+        '{"topic": "surveys", "value": {"at": "1970-01-01T00:00:06Z"}}\n'
+        '{"topic": "unknown", "value": {"userId": "bob"}}\n'
+        '{"topic": "surveys", "value": 3}\n'
+        '{"type": "page", "userId": "cleo", "topic": "surveys"}\n'
+    )
+    first, *others = load_events(file, mappings)
+    assert (first.key, first.at) == ("ada", 5_000)
+    assert orjson.loads(first.value) == {
+        "type": "track",
+        "event": "Answered",
+        "userId": "ada",
+        "timestamp": "1970-01-01T00:00:05Z",
+        "messageId": "surveys-1",
+        "properties": {"score": 9},
+    }
+    assert [(entry.key, entry.value[:20]) for entry in others] == [
+        ("", b'{"at":"1970-01-01T00'),
+        ("bob", b'{"userId":"bob"}'),
+        ("", b"3"),
+        ("cleo", b'{"type": "page", "us'),
+    ]
 
 
 def test_a_file_without_events_is_refused(tmp_path: Path) -> None:

@@ -160,7 +160,7 @@ def test_the_kafka_users_rights_cover_the_names_that_a_worker_uses() -> None:
     for topic in (settings.topic_changes, settings.topic_memberships, settings.topic_dead_letters):
         assert may("topic", topic, "Write")
         assert not may("topic", topic, "Read")
-    for topic in (settings.topic_published, settings.topic_samples):
+    for topic in (settings.topic_rerouted, settings.topic_published, settings.topic_samples):
         assert may("topic", topic, "Read")
         assert may("topic", topic, "Write")
     assert may("group", settings.group, "Read")

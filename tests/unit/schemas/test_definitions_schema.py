@@ -21,6 +21,11 @@ DEMO = ROOT / "worker" / "segstream" / "demo" / "definitions.yaml"
 
 GOOD = """
 version: 1
+sources:
+  crm: {topic: crm-rows, keyed: false, type: identify, user: id, timestamp: at, timestamp_unit: s, traits: {country: c.d}}
+  surveys: {type: track, event: Answered, anonymous: who.id, message_id: n, properties: {score: answers.nps}}
+  web: {type: page, user: id, name_from: path, description: D}
+  raw: {keyed: false}
 features:
   orders: {op: count, event: [Order Completed, Order Refunded], window: 30d, resolution: 1h, expose: true}
   last: {op: last_time, type: page, name: Pricing, topic: events, where: "properties.n > 3"}
@@ -35,9 +40,21 @@ discovered:
 
 # Each by itself; the worker refuses them too, as the test makes sure of.
 MISTAKES = {
+    "a source of an unknown type": ("type: identify, user", "type: row, user"),
+    "a source without a user": ("event: Answered, anonymous: who.id", "event: Answered"),
+    "a track event without a name": ("event: Answered, ", ""),
+    "a source without a type that has a user": ("raw: {keyed: false}", "raw: {keyed: false, user: id}"),
+    "traits of a track event": ("properties: {score: answers.nps}", "traits: {score: answers.nps}"),
+    "properties of an identify event": ("traits: {country: c.d}", "properties: {country: c.d}"),
+    "a page called by event": ("name_from: path", "event_from: path"),
+    "a unit without a time": ("timestamp: at, timestamp_unit: s", "timestamp_unit: s"),
+    "an unknown unit": ("timestamp_unit: s", "timestamp_unit: days"),
+    "a topic with a blank": ("topic: crm-rows", "topic: crm rows"),
+    "a path that is a number": ("{score: answers.nps}", "{score: 5}"),
+    "a property with a dot in its name": ("{score: answers.nps}", "{a.b: answers.nps}"),
     "another version": ("version: 1", "version: 2"),
     "no version": ("version: 1", ""),
-    "an unknown section": ("traits:", "trait:"),
+    "an unknown section": ("traits: {country: text", "trait: {country: text"),
     "a capital in a name": ("  orders:", "  Orders:"),
     "a reserved name": ("  orders:", "  since:"),
     "an unknown op": ("op: count", "op: cuont"),

@@ -108,7 +108,7 @@ async def test_a_file_is_read_up_to_the_position_and_then_on(tmp_path: Path) -> 
     """Only the lines of the partition, numbered as they were sent; what the file lacks is told."""
     path = tmp_path / "events.ndjson"
     path.write_text('{"userId": "a"}\n\n{"userId": 7}\nnonsense\n{"anonymousId": "b"}\n')
-    async with FileLog(path, TERMS, "events", 10) as log:
+    async with FileLog(path, TERMS, "events", 10, {}) as log:
         first = [each.offset async for part in log.read({"events": 11}) for each in part]
         assert (first, log.lacking) == ([10, 11], 0)
         then = [(each.offset, each.key) async for part in log.read({"events": 14}) for each in part]

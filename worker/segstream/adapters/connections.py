@@ -8,6 +8,7 @@ from segstream.adapters.kafka.client import KafkaSettings
 from segstream.adapters.kafka.topics import Topics
 from segstream.adapters.redis.connection import RedisSettings
 from segstream.coherence import certificates, kafka_password, redis_password, sentinel_password
+from segstream.outbox import Topics as OutTopics
 
 if TYPE_CHECKING:
     from segstream.settings import Settings
@@ -41,6 +42,16 @@ def redis_settings(settings: Settings) -> RedisSettings:
     )
 
 
+def out_topics(settings: Settings) -> OutTopics:
+    """Return the names of the topics that an outbox goes to."""
+    return OutTopics(
+        settings.topic_changes,
+        settings.topic_memberships,
+        settings.topic_dead_letters,
+        settings.topic_rerouted,
+    )
+
+
 def topics_of(settings: Settings) -> Topics:
     """Return the names of all topics."""
     return Topics(
@@ -48,6 +59,7 @@ def topics_of(settings: Settings) -> Topics:
         changes=settings.topic_changes,
         memberships=settings.topic_memberships,
         dead_letters=settings.topic_dead_letters,
+        rerouted=settings.topic_rerouted,
         published=settings.topic_published,
         samples=settings.topic_samples,
     )

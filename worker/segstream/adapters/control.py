@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import faust
 
+from segstream.adapters.faust_transport import Login, RenewingTransport
 from segstream.adapters.kafka.consumer import heartbeat_ms
 from segstream.adapters.pages import OwnPages
 
@@ -16,12 +17,38 @@ if TYPE_CHECKING:
     from segstream.settings import Settings
 
 
+REQUEST_TIMEOUT: Final = 90.0
+"""Seconds, Faust's own default; it refuses a session that is longer than a request may take."""
+
+
 class _App(faust.App):
-    """An app without tables, whose web server serves our pages only."""
+    """An app without tables, whose web server serves our pages only, and whose hot path stops before all else.
+
+    Attributes
+    ----------
+    hot_path : SegmentationService
+        Set by `control_plane`.
+    kafka : KafkaSettings
+        Set by `control_plane`.
+    """
+
+    hot_path: SegmentationService
+    kafka: KafkaSettings
+
+    async def on_stop(self) -> None:
+        """Stop the hot path while the pages can still say so, and before Faust waits for a Kafka that may be gone."""
+        await self.hot_path.stop()
+        await super().on_stop()
 
     def _create_directories(self) -> None:
         # Faust would make a directory for its tables where the worker was started, which may be read-only.
         return
+
+    def _new_transport(self) -> RenewingTransport:
+        return RenewingTransport(self.conf.broker_consumer, self, self.kafka)
+
+    def _new_producer_transport(self) -> RenewingTransport:
+        return RenewingTransport(self.conf.broker_producer, self, self.kafka)
 
     def _new_web(self) -> OwnPages:
         return OwnPages(self)
@@ -57,8 +84,10 @@ def control_plane(
         web_bind=settings.web_host,
         web_port=settings.web_port or 6066,
         broker_session_timeout=settings.session_timeout / 1000,
+        broker_request_timeout=max(REQUEST_TIMEOUT, settings.session_timeout / 1000),
         broker_heartbeat_interval=heartbeat_ms(settings.session_timeout) / 1000,
     )
+    app.hot_path, app.kafka = service, kafka
     app.service(service)  # type: ignore[arg-type]  # an instance will do, since it needs its parts
     samples = app.topic(
         settings.topic_samples, key_serializer="raw", value_serializer="raw", key_type=bytes, value_type=bytes
@@ -83,13 +112,7 @@ def control_plane(
 
 def _credentials(kafka: KafkaSettings) -> faust.SASLCredentials | faust.SSLCredentials | None:
     """Return Faust's form of how to get in."""
-    arguments = kafka.kwargs("control")
-    context = arguments.get("ssl_context")
     if kafka.security.startswith("SASL"):
-        return faust.SASLCredentials(
-            username=kafka.username,
-            password=arguments["sasl_plain_password"],
-            ssl_context=context,
-            mechanism=kafka.sasl_mechanism,
-        )
+        return Login(kafka)
+    context = kafka.kwargs("control").get("ssl_context")
     return None if context is None else faust.SSLCredentials(context)

@@ -31,12 +31,22 @@ class Fetcher:
     ----------
     reached : dict of TopicPartition to int
         Offset of the last record that was put into an inbox.
+    pauses : int
+        How often fetching from a log has paused for want of room.
     """
 
     def __init__(self, holdings: Holdings, batch: int) -> None:
         self._holdings, self._batch = holdings, batch
         self._room = INBOX_BATCHES * batch
         self.reached: dict[TopicPartition, int] = {}
+        self.pauses = 0
+
+    @property
+    def paused(self) -> set[int]:
+        """The partition numbers with a log from which nothing is fetched until there is room."""
+        member = self._holdings.member
+        waiting = () if member is None else member.paused()
+        return {there.partition for there in waiting if self._holdings.fetched_for(there) is not None}
 
     async def fetch(self) -> bool:
         """Wait for records and put them into the inboxes; return whether there were any.
@@ -58,9 +68,24 @@ class Fetcher:
             self.reached[there] = last
             if runner.inbox.waiting(there.topic) >= self._room or runner.inbox.full(there.topic):
                 consumer.pause(there)
+                self.pauses += 1
             runner.poke()
+        await self._pass_markers()
         self._resume()
         return bool(fetched)
+
+    async def _pass_markers(self) -> None:
+        """Note which logs have been fetched to their end: behind a transaction's last record lies a marker, no record."""
+        consumer = self._holdings.consumer
+        for there in list(self._holdings.fetching):
+            runner = self._holdings.fetched_for(there)
+            if runner is None or not runner.inbox.unsure(there.topic):
+                continue
+            if there not in self._holdings.assigned() or (high := consumer.highwater(there)) is None:
+                continue
+            if await consumer.position(there) >= high:
+                runner.inbox.add(there.topic, (), fetched_all=True)
+                runner.poke()
 
     def _resume(self) -> None:
         consumer = self._holdings.consumer

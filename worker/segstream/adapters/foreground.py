@@ -44,6 +44,7 @@ class Foreground(faust.Worker):
 
     def run(self) -> int:
         """Run until stopped; return the exit code: 0 after SIGTERM, 130 after SIGINT, 1 after a failure."""
+        threading.excepthook = self._on_thread_failure
         try:
             self.execute_from_commandline()
         except SystemExit as end:
@@ -68,6 +69,14 @@ class Foreground(faust.Worker):
             self._on_sigint()
         else:
             self._on_sigterm()
+
+    def _on_thread_failure(self, failure: threading.ExceptHookArgs) -> None:
+        """Tell in one line that a thread of Faust's could not end in good order, as it cannot without Kafka."""
+        if self._stopping:
+            error = repr(failure.exc_value or failure.exc_type.__name__)
+            structlog.get_logger("segstream").info("thread_not_stopped", error=error)
+        else:
+            threading.__excepthook__(failure)
 
     def on_worker_shutdown(self) -> None:
         """Stop within the deadline after a crash, too."""

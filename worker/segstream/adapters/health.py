@@ -10,6 +10,7 @@ from segstream.core.time import format_time
 from segstream.runner import TAKING_OVER
 
 if TYPE_CHECKING:
+    from segstream.adapters.fetcher import Fetcher
     from segstream.adapters.holdings import Holdings
     from segstream.adapters.steps import Steps
     from segstream.adapters.vitals import Vitals
@@ -21,6 +22,9 @@ LIVE_LIMIT: Final = 30.0
 
 SILENT_LIMIT: Final = 20.0
 """Seconds without an answer from Kafka after which a worker is not ready; it is asked once a second."""
+
+UNTOLD_LIMIT: Final = 10.0
+"""Seconds without a transaction done, while something waits to be told, after which a partition is not ready."""
 
 CHECK_REDIS: Final = "check_redis"
 """The step that finds out whether Redis takes writes."""
@@ -46,26 +50,45 @@ class Health:
     Parameters
     ----------
     holdings : Holdings
+    fetcher : Fetcher
     vitals : Vitals
     steps : Steps
         One of which is `CHECK_REDIS`.
     library : Library
     """
 
-    def __init__(self, holdings: Holdings, vitals: Vitals, steps: Steps, library: Library) -> None:
-        self._holdings, self._vitals, self._steps, self._library = holdings, vitals, steps, library
+    def __init__(
+        self, holdings: Holdings, fetcher: Fetcher, vitals: Vitals, steps: Steps, library: Library
+    ) -> None:
+        self._holdings, self._fetcher, self._vitals = holdings, fetcher, vitals
+        self._steps, self._library = steps, library
 
     def live(self) -> Report:
         """Tell whether the loop that asks Kafka for records comes round; if not, only a restart helps.
 
-        It comes round in an outage of Kafka or Redis too, since a restart would not end that.
+        It comes round in an outage of Kafka or Redis too, since a restart would not end that. A worker that is stopping
+        asks for none, and ends by itself.
         """
         seconds = self._vitals.since_poll()
-        well = seconds < LIVE_LIMIT
+        well = seconds < LIVE_LIMIT or self._vitals.stopping
         return Report(well, {"live": well, "polled_seconds_ago": round(seconds, 1)})
 
     def ready(self) -> Report:
-        """Tell whether the worker is a member of its group and works on all that it was given; if not, why not."""
+        """Tell whether the worker is a member of its group and works on all that it was given; if not, why not.
+
+        Partitions from which no more is fetched for the moment are named, with what they wait for. That alone is no
+        trouble: whoever has much to catch up with works at the limit of something.
+        """
+        runners = self._holdings.runners
+        troubles = self._troubles()
+        body: dict[str, Any] = {"ready": not troubles, "partitions": sorted(runners), "troubles": troubles}
+        if paused := {str(number): runners[number].waits_for() for number in sorted(self._fetcher.paused)}:
+            body["paused"] = paused
+        return Report(not troubles, body)
+
+    def _troubles(self) -> dict[str, str]:
+        if self._vitals.stopping:
+            return {"worker": "is stopping: it finishes what is in hand, then leaves the group"}
         troubles = {} if self._vitals.joined else {"group": "has not been given partitions yet"}
         silence = self._vitals.since_answer()
         if self._vitals.joined and silence > SILENT_LIMIT:
@@ -75,8 +98,11 @@ class Health:
         for number, runner in sorted(self._holdings.runners.items()):
             if runner.trouble:
                 troubles[str(number)] = runner.trouble
-        partitions = sorted(self._holdings.runners)
-        return Report(not troubles, {"ready": not troubles, "partitions": partitions, "troubles": troubles})
+            elif (untold := runner.untold_for()) > UNTOLD_LIMIT:
+                troubles[str(number)] = (
+                    f"Kafka has taken nothing that is to be published for {untold:.0f} s; check brokers and output topics"
+                )
+        return troubles
 
     def info(self) -> dict[str, Any]:
         """Return versions, and where each partition owned stands."""
@@ -131,5 +157,7 @@ def _partition_info(runner: Runner) -> dict[str, Any]:
             "model_version": basis.models,
             "sweeping": bool(meta.sweep),
             "offsets": dict(partition.applied),
+            # Highest offset of each source partition whose records were forwarded here.
+            **({"forwarded": dict(meta.forwarded)} if meta.forwarded else {}),
         }
     return found

@@ -17,7 +17,7 @@ from segstream.adapters.kafka.consumer import confirm_membership, hold, leave, r
 from segstream.adapters.kafka.errors import kafka_errors
 from segstream.adapters.positions import check_partitions, find_positions
 from segstream.errors import Fenced, SegstreamError, StateLost
-from segstream.inbox import Inbox
+from segstream.inbox import Inbox, share_of
 from segstream.runner import Runner
 
 if TYPE_CHECKING:
@@ -30,11 +30,14 @@ if TYPE_CHECKING:
     from segstream.runner import Pace
     from segstream.tally import Tally
 
-ACKNOWLEDGE: Final = 2.0
-"""Seconds for the last acknowledgement of partitions that are given up: aiokafka would try for ever."""
+FINISH_SHARE: Final = 0.8
+"""Of the time for giving up partitions, for batches in hand and what they tell."""
 
-CANCELLED: Final = 1.0
-"""Seconds for a runner to end once it is cancelled: it only closes connections then."""
+CANCELLED_SHARE: Final = 0.05
+"""For runners to end once they are cancelled: they only close connections then."""
+
+ACKNOWLEDGE_SHARE: Final = 0.15
+"""For the last acknowledgement: aiokafka would try for ever."""
 
 
 class Membership:
@@ -56,9 +59,11 @@ class Membership:
     partitions : callable
         Returns N.
     pace : Pace
+    inbox_bytes : int
+        Most memory for records fetched and not applied, over all partitions.
     start_from : str
         Where a first start begins.
-    drain_seconds : float
+    release_seconds : float
         How long a rebalance waits for partitions to be given up.
 
     Attributes
@@ -80,23 +85,36 @@ class Membership:
         make_flow: Callable[[int, int], Flow],
         partitions: Callable[[], int],
         pace: Pace,
+        inbox_bytes: int,
         start_from: str,
-        drain_seconds: float,
+        release_seconds: float,
     ) -> None:
         self._holdings, self._committer, self._vitals, self._tally = holdings, committer, vitals, tally
         self._make_consumer, self._make_flow, self._partitions = make_consumer, make_flow, partitions
-        self._pace, self._start_from, self._drain_seconds = pace, start_from, drain_seconds
+        self._pace, self._start_from, self._release_seconds = pace, start_from, release_seconds
+        self._inbox_bytes, self._leaving = inbox_bytes, False
         self._runs: dict[int, asyncio.Task[None]] = {}
         self._log = structlog.get_logger("segstream")
 
     async def join(self) -> None:
         """Become a member; raises ``ServerError`` if that fails."""
+        self._leaving = False
         self._holdings.member = self._make_consumer(_Listener(self))
         with kafka_errors("join the consumer group"):
             await self._holdings.member.start()
 
-    async def leave(self, seconds: float) -> None:
-        """Leave the group, if it was joined, so that others take over at once."""
+    async def leave(self, release_seconds: float, seconds: float) -> None:
+        """Give up all partitions, and leave the group, if it was joined, so that others take over at once.
+
+        Parameters
+        ----------
+        release_seconds : float
+            For giving up.
+        seconds : float
+            For leaving; Kafka may be away.
+        """
+        self._leaving = True
+        await self.release(release_seconds)
         self._vitals.joined = False
         member, self._holdings.member = self._holdings.member, None
         if member is not None:
@@ -104,6 +122,8 @@ class Membership:
 
     def assigned(self, assigned: Collection[TopicPartition]) -> None:
         """Begin to take over the partition numbers given to this worker; fetch nothing until one is ready."""
+        if self._leaving:  # a rebalance was on its way: whoever is left gets them in the next one
+            return
         self._vitals.joined = True
         hold(self._holdings.consumer, assigned)
         self._holdings.fetching.clear()
@@ -112,14 +132,15 @@ class Membership:
         for number in numbers:
             topics = [there.topic for there in assigned if there.partition == number]
             make_flow = partial(self._make_flow, number, len(numbers))
-            runner = Runner(number, make_flow, Inbox(topics), self, self._pace, self._tally)
+            inbox = Inbox(topics, share_of(self._inbox_bytes, len(assigned)))
+            runner = Runner(number, make_flow, inbox, self, self._pace, self._tally)
             self._holdings.runners[number] = runner
             self._runs[number] = asyncio.create_task(self._run(runner), name=f"partition-{number}")
         self._log.info("assigned", partitions=numbers)
 
     async def revoked(self) -> None:
         """Give up all partitions: the group is about to hand them out anew."""
-        await self.release(self._drain_seconds)
+        await self.release(self._release_seconds)
 
     async def release(self, seconds: float) -> None:
         """Finish and give up all partitions within ``seconds``."""
@@ -128,14 +149,14 @@ class Membership:
         for runner in runners.values():
             runner.stop()
         if self._runs:
-            _, late = await asyncio.wait(self._runs.values(), timeout=seconds)
+            _, late = await asyncio.wait(self._runs.values(), timeout=seconds * FINISH_SHARE)
             for task in late:
                 task.cancel()
             if late:
                 self._log.warning("not_drained", partitions=len(late), seconds=seconds)
-                await asyncio.wait(late, timeout=CANCELLED)
+                await asyncio.wait(late, timeout=seconds * CANCELLED_SHARE)
         with contextlib.suppress(SegstreamError, KafkaError, TimeoutError):
-            async with asyncio.timeout(ACKNOWLEDGE):
+            async with asyncio.timeout(seconds * ACKNOWLEDGE_SHARE):
                 await self._committer.commit()
         for number, counts in done.items():
             self._log.info("released", partition=number, **asdict(counts))

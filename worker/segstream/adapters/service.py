@@ -30,20 +30,22 @@ RETRY: Final = 2.0
 NOTHING_ASSIGNED: Final = 0.2
 """Seconds until the next look when nothing is assigned: then Kafka's client returns at once."""
 
-DRAIN_SHARE: Final = 0.6
-"""Of the drain timeout, for batches in hand and what they tell. The last acknowledgement may take 3 s more, leaving the
-group and closing connections 0.1 each: 19 s of the 20 by default."""
+RELEASE_SHARE: Final = 0.7
+"""Of the drain timeout, for giving up partitions: batches in hand, what they tell, and the last acknowledgement."""
+
+LEAVE_SHARE: Final = 0.15
+"""Of the drain timeout, for leaving the group."""
 
 CLOSE_SHARE: Final = 0.1
-"""Of the drain timeout, for leaving the group, and then for closing all connections side by side."""
+"""Of the drain timeout, for closing all connections side by side. The rest is for the control plane."""
 
 REJOIN_SHARE: Final = 0.5
 """Of the drain timeout, when membership was lost: the partitions may be somebody else's already, so no longer."""
 
-LEAVE: Final = 5.0
+LEAVE: Final = 7.0
 """Seconds for leaving a group that is joined again at once; Kafka may be away."""
 
-LEAVE_HALF_JOINED: Final = 1.0
+LEAVE_HALF_JOINED: Final = 2.0
 """Seconds for leaving a group that could not be joined: there is hardly anything to close."""
 
 
@@ -90,13 +92,15 @@ class SegmentationService(faust.Service):
         """Check the servers and join the group."""
         for part in self._prepare:
             await part()
+        if self.should_stop:  # asked to in the meantime
+            return
         await self._membership.join()
         self._log.info("joining")
 
     async def on_stop(self) -> None:
         """Finish what is in hand, publish it, acknowledge, and leave the group, all within the drain timeout."""
-        await self._membership.release(self._drain_timeout * DRAIN_SHARE)
-        await self._membership.leave(self._drain_timeout * CLOSE_SHARE)
+        self._vitals.stopping = True
+        await self._membership.leave(self._drain_timeout * RELEASE_SHARE, self._drain_timeout * LEAVE_SHARE)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._drain_timeout * CLOSE_SHARE):
                 await asyncio.gather(*(part() for part in self._close), return_exceptions=True)
@@ -119,15 +123,14 @@ class SegmentationService(faust.Service):
         if self.should_stop:  # the group was left on purpose
             return
         self._log.warning("fetch_failed", error=str(lost))
-        await self._membership.release(self._drain_timeout * REJOIN_SHARE)
-        await self._membership.leave(LEAVE)
+        await self._membership.leave(self._drain_timeout * REJOIN_SHARE, LEAVE)
         while not self.should_stop:
             self._vitals.polled()  # an outage of Kafka is no reason to be restarted
             try:
                 await self._membership.join()
             except SegstreamError as error:
                 self._log.warning("cannot_join", error=str(error))
-                await self._membership.leave(LEAVE_HALF_JOINED)
+                await self._membership.leave(0, LEAVE_HALF_JOINED)
                 await self.sleep(RETRY)
             else:
                 return

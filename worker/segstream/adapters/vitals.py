@@ -21,6 +21,8 @@ class Vitals:
     ----------
     joined : bool
         Whether the consumer group has given this worker its share, which may be nothing.
+    stopping : bool
+        Whether the worker has begun to end.
 
     Examples
     --------
@@ -34,7 +36,7 @@ class Vitals:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._polled_at = self._answered_at = clock()
-        self.joined = False
+        self.joined = self.stopping = False
 
     def polled(self) -> None:
         """Note that the loop that asks for records has come round."""

@@ -23,7 +23,7 @@ def demo(
             exists=True,
             dir_okay=False,
             readable=True,
-            help="Other events: one JSON object per line.",
+            help="Other events: one JSON object per line; of a source, as topic and value.",
         ),
     ] = None,
     until: Annotated[
@@ -59,7 +59,7 @@ def demo(
         name, text = str(definitions), read(definitions)
     understood = read_definitions(text, name)
     end = moment(until, "--until") if until is not None else None
-    entries = load_purchases() if events is None else load_events(events)
+    entries = load_purchases() if events is None else load_events(events, understood.mappings)
     if end is not None:
         entries = [entry for entry in entries if entry.at <= end]
     else:

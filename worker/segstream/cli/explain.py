@@ -3,17 +3,11 @@
 from __future__ import annotations
 
 import json as json_module
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 
 from segstream.cli.arguments import Json, moment, user_id
-from segstream.errors import SegstreamError
-
-if TYPE_CHECKING:
-    from segstream.core.explanations import Explainer
-    from segstream.explaining import Evidence
 
 
 def explain(
@@ -41,6 +35,7 @@ def explain(
 
     from segstream.cli.explained import show, show_all
     from segstream.explaining import collect
+    from segstream.explanation import explanation, meant
     from segstream.settings import load_settings
 
     wanted = None if at is None else moment(at, "--at")
@@ -50,72 +45,10 @@ def explain(
         now = None if settings.clock == "event" else time.time_ns() // 1_000_000
         wanted = evidence.dossier.moment(now)
     explainer = evidence.at(wanted)
-    kind, name = ("all", "") if segment is None else _found(explainer, segment)
-    if not json:
-        if segment is None:
-            show_all(evidence, explainer)
-        else:
-            show(evidence, explainer, kind, name, segment)
-        return
-    told = _head(evidence, explainer)
-    if segment is None:
-        told["segments"] = [explainer.rule(each).line() for each in explainer.rules()]
-        told["segments"] += [_model_line(explainer, each) for each in explainer.models()]
-    elif kind == "rule":
-        told |= explainer.rule(name).document() | {"stored_member": name in evidence.user.held}
+    if json:
+        told = explanation(evidence, explainer, segment)
+        typer.echo(json_module.dumps(told, indent=2, ensure_ascii=False))
+    elif segment is None:
+        show_all(evidence, explainer)
     else:
-        told |= {"segment": segment} | explainer.model(name).document()
-        told["member"] = told["held"] == segment if segment != name else told["held"] is not None
-    typer.echo(json_module.dumps(told, indent=2, ensure_ascii=False))
-
-
-def _found(explainer: Explainer, segment: str) -> tuple[str, str]:
-    """Return what a name stands for: ``rule`` or ``model``, and its name."""
-    models = explainer.models()
-    if segment in explainer.rules():
-        return "rule", segment
-    if segment in models:
-        return "model", segment
-    held = [f"{model}.{cluster}" for model, (cluster, _) in explainer.user.assigned.items()]
-    clusters = [each for model in models for each in explainer.clusters(model)]
-    model = segment.partition(".")[0]
-    if segment in {*clusters, *held} and model in models:
-        return "model", model
-    known = [*explainer.rules(), *models, *clusters]
-    near = get_close_matches(segment.lower(), known, 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {', '.join(known)}"
-    version = explainer.decider.basis.definitions
-    raise SegstreamError(f"definitions version {version} has no segment {segment!r}; {hint}")
-
-
-def _head(evidence: Evidence, explainer: Explainer) -> dict[str, Any]:
-    from segstream.core.time import format_time
-
-    basis = explainer.decider.basis
-    return {
-        "user_id": evidence.user.name,
-        "partition": evidence.dossier.partition,
-        "as_of": format_time(explainer.at),
-        "decided_at": format_time(evidence.user.decided_at),
-        "definitions_version": basis.definitions,
-        "model_version": basis.models,
-    }
-
-
-def _model_line(explainer: Explainer, name: str) -> dict[str, Any]:
-    told = explainer.model(name).document()
-    return {
-        "segment": told["held"] or name,
-        "label": None if told["held"] is None else _label(told),
-        "kind": "discovered",
-        "group": name,
-        "member": told["held"] is not None,
-        "since": told["since"],
-        "until": None,
-        "then": None,
-        "because": told["because"],
-    }
-
-
-def _label(told: dict[str, Any]) -> str | None:
-    return next((each["label"] for each in told["centres"] if each["segment"] == told["held"]), None)
+        show(evidence, explainer, *meant(explainer, segment), segment)

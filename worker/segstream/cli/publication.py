@@ -120,6 +120,8 @@ def look(settings: Settings, text: str, name: str, proposal: Proposal) -> Plan:
         Redis cannot be reached or refuses.
     """
     at = 0 if proposal.at is None else proposal.at
+    for line in read_definitions(text, name).unread(settings.topics):
+        typer.echo(f"warning: {line}", err=True)
     with reading("looking at users") as progress:
         return asyncio.run(
             make_plan(settings, text, name, effective_at=at, samples=proposal.samples, progress=progress)

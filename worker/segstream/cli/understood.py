@@ -12,6 +12,8 @@ from segstream.errors import DefinitionError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from segstream_schemas.definitions import SourceDefinition
+
 
 def check(file: Path) -> tuple[Definitions | None, list[DefinitionError]]:
     """Return a file's definitions, None when there are mistakes, and those."""
@@ -31,6 +33,7 @@ def with_excerpt(mistake: DefinitionError) -> str:
 def summary(file: Path, definitions: Definitions) -> str:
     """Return what was understood, each part in a line."""
     document, lines = definitions.document, [f"{file}: valid"]
+    lines += _section("sources", [_source(name, item) for name, item in document.sources.items()])
     lines += _section(
         "features", [f"{name} = {_feature(feature)}" for name, feature in document.features.items()]
     )
@@ -62,6 +65,18 @@ def _section(title: str, items: list[str]) -> list[str]:
     return [f"  {len(items)} {title[:-1] if len(items) == 1 and title.endswith('s') else title}"] * bool(
         items
     ) + [f"    {item}" for item in items]
+
+
+def _source(name: str, item: SourceDefinition) -> str:
+    topic = item.topic or name
+    keyed = "" if item.keyed else ", not keyed by user"
+    if item.type is None:
+        return f"{name}: events from {topic}{keyed}"
+    named = item.event or item.name or item.event_from or item.name_from
+    title = f" {named}" if item.event or item.name else f" called {named}" if named else ""
+    users = " else ".join(filter(None, (item.user, item.anonymous)))
+    fields = ", ".join(f"{field} = {path}" for field, path in (item.properties or item.traits).items())
+    return f"{name}: {item.type}{title} from {topic}{keyed}, user {users}{': ' if fields else ''}{fields}"
 
 
 def _feature(feature: Any) -> str:

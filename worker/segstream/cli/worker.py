@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import gc
+import os
 import signal
-import sys
 from typing import TYPE_CHECKING
 
 import typer
@@ -20,13 +20,16 @@ def worker() -> None:
 
     Stops at once on a second signal. Logs go to stderr.
     """
+    # Until the worker listens for signals itself there is nothing to finish. Not sys.exit: where Python runs a callback
+    # of its own, as importing does, that would be printed and forgotten.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(0))
+    signal.signal(signal.SIGINT, lambda *_: os._exit(128 + signal.SIGINT))
+
     from segstream.logs import configure_logging
     from segstream.settings import load_settings
 
     settings = load_settings()
     configure_logging(settings.log_format, settings.log_level)
-    # Until the worker listens for signals itself there is nothing to finish.
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
     raise typer.Exit(_run(settings))
 
 
@@ -35,6 +38,7 @@ def _run(settings: Settings) -> int:
 
     from segstream.adapters.foreground import Foreground
     from segstream.app import create_app
+    from segstream.enquiries import answer_enquiries
 
     # What is imported by now stays, and a batch makes thousands of objects that go with it: looking through them every
     # 700 allocations, as Python does by default, cost a tenth of the CPU.
@@ -44,7 +48,9 @@ def _run(settings: Settings) -> int:
     asyncio.set_event_loop(loop)
     _check_port(settings)
     loop.run_until_complete(_check_servers(settings))
-    return Foreground(create_app(settings), loop, settings.drain_timeout / 1000).run()
+    app = create_app(settings)
+    answer_enquiries(app, settings)
+    return Foreground(app, loop, settings.drain_timeout / 1000).run()
 
 
 async def _check_servers(settings: Settings) -> None:

@@ -14,15 +14,20 @@ from __future__ import annotations
 import lzma
 from collections.abc import Iterator
 from importlib import resources
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 import orjson
 
+from segstream.core.sources.lines import event_line
 from segstream.core.time import format_time, parse_time
 from segstream.errors import UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
     from pathlib import Path
+
+    from segstream.core.sources import Mapping as SourceMapping
 
 END: Final = parse_time("1998-06-30T00:00:00Z")
 """Where the replay of the purchases ends, in ms: the day of the last ones."""
@@ -99,10 +104,18 @@ def _entry(purchase: Purchase) -> Entry:
     return Entry(purchase.customer, at, orjson.dumps(event))
 
 
-def load_events(path: Path) -> list[Entry]:
+def load_events(path: Path, mappings: Mapping[str, SourceMapping] = MappingProxyType({})) -> list[Entry]:
     """Return the events of a file with one JSON document per line, in the file's order.
 
-    Lines that no worker could read are sent all the same: they become dead letters.
+    A line ``{"topic": ..., "value": ...}`` is a document of a source. It is sent as the event that its source makes of
+    it: between two topics a replay would not keep the file's order. Lines that no worker could read are sent all the same:
+    they become dead letters.
+
+    Parameters
+    ----------
+    path : Path
+    mappings : mapping of str to Mapping
+        How the documents of sources become events, by topic.
 
     Raises
     ------
@@ -113,7 +126,9 @@ def load_events(path: Path) -> list[Entry]:
         lines = path.read_bytes().splitlines()
     except OSError as error:
         raise UsageError(f"cannot read {path}: {error.strerror}") from None
-    entries = [_keyed(line) for line in lines if line.strip()]
+    entries = [
+        _keyed(event_line(line, number, mappings)) for number, line in enumerate(lines, 1) if line.strip()
+    ]
     if not entries:
         raise UsageError(f"{path} holds no events; write one JSON object per line")
     return entries

@@ -65,7 +65,9 @@ class ChangeLog:
                     f"topic {self._topic} is missing, or not to be seen by this client; `segstream topics --check` tells "
                     "more"
                 )
-            consumer = AIOKafkaConsumer(**self._settings.consumer_kwargs("changes"), group_id=None)
+            consumer = self._settings.renewing(
+                AIOKafkaConsumer(**self._settings.consumer_kwargs("changes"), group_id=None)
+            )
             try:
                 await consumer.start()
             except BaseException:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from aiokafka.client import AIOKafkaClient
+
 from segstream.access import Certificates, Password
+from segstream.errors import SettingsError
 
 REQUEST_TIMEOUT_MS = 15_000
 """How long one request may take. Long enough for a broker's election (a few seconds), short enough to be noticed."""
@@ -26,9 +30,10 @@ class KafkaSettings:
     username : str, optional
         For SASL.
     password : Password
-        For SASL; its file, if it has one, is read for each client that is made.
+        For SASL; its file, if it has one, is read for each client that is made, and by `renewing` ones for each
+        connection.
     certificates : Certificates
-        For the kinds with SSL.
+        For the kinds with SSL; read anew for each connection.
     client_id : str
         What brokers' logs and quotas call this client.
     request_timeout_ms : int
@@ -72,7 +77,7 @@ class KafkaSettings:
             "security_protocol": self.security,
         }
         if self.security in ("SSL", "SASL_SSL"):
-            arguments["ssl_context"] = self.certificates.context()
+            arguments["ssl_context"] = self.certificates.renewing_context()
         if self.security.startswith("SASL"):
             arguments["sasl_mechanism"] = self.sasl_mechanism
             arguments["sasl_plain_username"] = self.username
@@ -87,3 +92,37 @@ class KafkaSettings:
             "auto_offset_reset": "none",
             "check_crcs": self.check_crcs,
         }
+
+    def renewing(self, owner: Any) -> Any:
+        """Let a consumer, producer or admin client that lives long read the password for each of its connections.
+
+        Parameters
+        ----------
+        owner : AIOKafkaConsumer, AIOKafkaProducer or AIOKafkaAdminClient
+            Made with `kwargs`, not started.
+
+        Returns
+        -------
+        The same one.
+        """
+        # A broker keeps a connection whose password has changed, and refuses the next: aiokafka would show it the first
+        # password for ever. It has no way to give it another, nor to be given a client of ours.
+        if self.security.startswith("SASL") and self.password.file is not None:
+            client = owner.client if hasattr(owner, "client") else owner._client  # noqa: SLF001
+            client.__class__ = _RenewingClient
+            client.source = self.password
+        return owner
+
+
+class _RenewingClient(AIOKafkaClient):  # type: ignore[misc]  # aiokafka ships no types
+    """A client that reads its password whenever it connects."""
+
+    source: Password
+
+    @property
+    def _sasl_plain_password(self) -> str | None:
+        # A file that cannot be read just now is no reason to end: the last one may still do.
+        with contextlib.suppress(SettingsError):
+            self.__dict__["_sasl_plain_password"] = self.source.read()
+        last: str | None = self.__dict__["_sasl_plain_password"]
+        return last

@@ -20,7 +20,6 @@ from segstream.core.time import parse_time
 from segstream.errors import PositionError, ServerError
 
 _CONFIRM_SECONDS = 5.0
-_CLOSE_SECONDS = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,15 +91,17 @@ def make_consumer(
     Call it with the event loop running. Let the listener `hold` what is assigned, and `release` each partition when
     it has been taken over: ``auto_offset_reset`` is ``none``.
     """
-    consumer = AIOKafkaConsumer(
-        **settings.consumer_kwargs("worker"),
-        group_id=group.group,
-        group_instance_id=group.instance,
-        session_timeout_ms=group.session_timeout_ms,
-        heartbeat_interval_ms=group.heartbeat_ms,
-        rebalance_timeout_ms=group.rebalance_timeout_ms,
-        max_poll_interval_ms=group.max_poll_interval_ms,
-        partition_assignment_strategy=[assignor or NumberAssignor()],
+    consumer = settings.renewing(
+        AIOKafkaConsumer(
+            **settings.consumer_kwargs("worker"),
+            group_id=group.group,
+            group_instance_id=group.instance,
+            session_timeout_ms=group.session_timeout_ms,
+            heartbeat_interval_ms=group.heartbeat_ms,
+            rebalance_timeout_ms=group.rebalance_timeout_ms,
+            max_poll_interval_ms=group.max_poll_interval_ms,
+            partition_assignment_strategy=[assignor or NumberAssignor()],
+        )
     )
     consumer.subscribe(list(topics), listener=listener)
     return consumer
@@ -150,13 +151,14 @@ async def poll(
 
 
 async def leave(consumer: AIOKafkaConsumer, seconds: float = 5.0) -> None:
-    """Leave the group, so that others take over at once, and close; whatever happens, in about ``seconds``.
+    """Leave the group, so that others take over at once, and close; whatever happens, within ``seconds``.
 
-    ``AIOKafkaConsumer.stop`` waits for the broker, for a rebalance on its way, and for a listener.
+    ``AIOKafkaConsumer.stop`` waits for the broker, for a rebalance on its way, and for a listener: half of the time is
+    for it, the rest for ending what it leaves behind.
     """
     coordinator, fetcher, client = consumer._coordinator, consumer._fetcher, consumer._client  # noqa: SLF001
     stopping = asyncio.ensure_future(consumer.stop())
-    await asyncio.wait({stopping}, timeout=seconds)
+    await asyncio.wait({stopping}, timeout=seconds / 2)
     if stopping.done() and not stopping.cancelled() and stopping.exception() is None:
         return
     stopping.cancel()
@@ -167,11 +169,11 @@ async def leave(consumer: AIOKafkaConsumer, seconds: float = 5.0) -> None:
         )
     for task in tasks:
         task.cancel()
-    await asyncio.wait(tasks, timeout=_CLOSE_SECONDS)
+    await asyncio.wait(tasks, timeout=seconds / 4)
     for task in tasks:
         retrieve(task)
     with contextlib.suppress(Exception):
-        async with asyncio.timeout(_CLOSE_SECONDS):
+        async with asyncio.timeout(seconds / 4):
             await client.close()
 
 

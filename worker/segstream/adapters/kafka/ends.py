@@ -38,7 +38,7 @@ class LogEnds:
         with kafka_errors("ask where the logs end"):
             if self._consumer is None:
                 settings = self._settings.consumer_kwargs("ends") | {"isolation_level": "read_uncommitted"}
-                consumer = AIOKafkaConsumer(**settings, group_id=None)
+                consumer = self._settings.renewing(AIOKafkaConsumer(**settings, group_id=None))
                 try:
                     await consumer.start()
                 except BaseException:

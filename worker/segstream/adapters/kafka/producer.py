@@ -23,7 +23,7 @@ def make_producer(settings: KafkaSettings, role: str) -> AIOKafkaProducer:
     role : str
         What it does; the end of its client id.
     """
-    return AIOKafkaProducer(**settings.kwargs(role), acks=1)
+    return settings.renewing(AIOKafkaProducer(**settings.kwargs(role), acks=1))
 
 
 def retrieve(future: asyncio.Future[Any]) -> None:

@@ -38,7 +38,7 @@ class KafkaPublisher:
     Parameters
     ----------
     partition : int
-        The partition number, of every topic it publishes to.
+        The partition number of every topic it publishes to, but of those records that name another.
     settings : KafkaSettings
         How to connect.
     group : str
@@ -132,9 +132,8 @@ class KafkaPublisher:
             await abandon(producer)
 
     async def _take_over(self) -> Told:
-        self._producer = AIOKafkaProducer(
-            **self._settings.kwargs(f"publish-{self._partition}"), **self._arguments
-        )
+        kwargs = self._settings.kwargs(f"publish-{self._partition}")
+        self._producer = self._settings.renewing(AIOKafkaProducer(**kwargs, **self._arguments))
         # InitProducerId: also ends an earlier owner's open transaction and waits for that.
         await self._producer.start()
         return await read_told(self._settings, self._published_topic, self._partition, self._key)
@@ -149,8 +148,8 @@ class KafkaPublisher:
         """
         await producer.begin_transaction()
         sent = []  # 1
-        for topic, batch in self._batches(producer, records, told):
-            future = await producer.send_batch(batch, topic, partition=self._partition)
+        for (topic, partition), batch in self._batches(producer, records, told):
+            future = await producer.send_batch(batch, topic, partition=partition)
             future.add_done_callback(retrieve)
             sent.append(future)
         await asyncio.gather(*sent)  # 2
@@ -158,27 +157,28 @@ class KafkaPublisher:
 
     def _batches(
         self, producer: AIOKafkaProducer, records: Sequence[OutRecord], told: Told
-    ) -> Iterator[tuple[str, Any]]:
-        """Yield (topic, batch): the first batch of each topic, then the second …, and ``told`` last."""
-        topics: dict[str, list[Any]] = {}
-        for topic, key, value in records:
-            batches = topics.get(topic)
+    ) -> Iterator[tuple[tuple[str, int], Any]]:
+        """Yield (log, batch): the first batch of each log, then the second …, and ``told`` last."""
+        logs: dict[tuple[str, int], list[Any]] = {}
+        for topic, key, value, partition, headers in records:
+            log = topic, self._partition if partition is None else partition
+            batches = logs.get(log)
             if batches is None:
-                batches = topics[topic] = [producer.create_batch()]
-            if batches[-1].append(timestamp=None, key=key, value=value) is None:  # full
+                batches = logs[log] = [producer.create_batch()]
+            if (
+                batches[-1].append(timestamp=None, key=key, value=value, headers=list(headers)) is None
+            ):  # full
                 batches.append(producer.create_batch())
-                batches[-1].append(timestamp=None, key=key, value=value)
-        for round_ in zip_longest(*topics.values()):
-            yield from (
-                (topic, batch) for topic, batch in zip(topics, round_, strict=True) if batch is not None
-            )
+                batches[-1].append(timestamp=None, key=key, value=value, headers=list(headers))
+        for round_ in zip_longest(*logs.values()):
+            yield from ((log, batch) for log, batch in zip(logs, round_, strict=True) if batch is not None)
         last = producer.create_batch()
         last.append(timestamp=None, key=self._key, value=encode_told(told))
-        yield self._published_topic, last
+        yield (self._published_topic, self._partition), last
 
 
 def _refuse_too_large(records: Sequence[OutRecord], partition: int) -> None:
-    for topic, key, value in records:
+    for topic, key, value, _, _ in records:  # what is forwarded has headers, and a quarter of that as value
         if value is not None and len(key) + len(value) > MAX_RECORD_BYTES:
             raise ServerError(
                 f"publish partition {partition}: a record of {len(key) + len(value)} bytes for {topic}; "

@@ -12,8 +12,11 @@ from typing import Any, Final
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.client import AIOKafkaClient
 from aiokafka.errors import (
+    CoordinatorLoadInProgressError,
+    CoordinatorNotAvailableError,
     GroupAuthorizationFailedError,
-    KafkaError,
+    IncompatibleBrokerVersion,
+    NotCoordinatorError,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
     for_code,
@@ -32,6 +35,7 @@ from segstream.errors import ServerError
 _BITS: Final = {"READ": 3, "WRITE": 4}
 """Kafka's numbers of operations (``org.apache.kafka.common.acl.AclOperation``)."""
 
+_NO_COORDINATOR: Final = (CoordinatorLoadInProgressError, CoordinatorNotAvailableError, NotCoordinatorError)
 _NOT_TOLD: Final = -(2**31)
 _TRANSACTION: Final = 1
 """A coordinator's kind: 0 of a group, 1 of a transactional id."""
@@ -121,7 +125,7 @@ def needed(topics: Topics) -> dict[str, tuple[str, ...]]:
     return {
         **dict.fromkeys(topics.events, ("READ",)),
         **dict.fromkeys((topics.changes, topics.memberships, topics.dead_letters), ("WRITE",)),
-        **dict.fromkeys((topics.published, topics.samples), ("READ", "WRITE")),
+        **dict.fromkeys((topics.rerouted, topics.published, topics.samples), ("READ", "WRITE")),
     }
 
 
@@ -184,8 +188,10 @@ async def _groups(admin: AIOKafkaAdminClient, names: Iterable[str]) -> list[str]
         except GroupAuthorizationFailedError:
             found.append(f"group {name} (READ)")
             continue
-        except (KafkaError, NotImplementedError):
-            continue  # no coordinator yet: on a new cluster its topic is made by the first who asks
+        except _NO_COORDINATOR:
+            continue  # on a new cluster its topic is made by the first who asks; it will be there when it is needed
+        except (IncompatibleBrokerVersion, NotImplementedError):
+            continue  # a broker that only plays Kafka
         for code, *_, operations in answer.groups:
             if for_code(code) is GroupAuthorizationFailedError or (
                 not code and _lacking(operations, ("READ",))

@@ -44,6 +44,8 @@ class Topics:
         Input topics, co-partitioned, keyed by user id.
     changes, memberships, dead_letters : str
         Output, with as many partitions.
+    rerouted : str
+        Events that lay in another partition than their user's; written and read by workers; as many partitions.
     published : str
         What was told of each partition; as many partitions.
     samples : str
@@ -54,13 +56,19 @@ class Topics:
     changes: str = "segment-changes"
     memberships: str = "segment-memberships"
     dead_letters: str = "segment-dead-letters"
+    rerouted: str = "segstream-rerouted"
     published: str = "segstream-published"
     samples: str = "segstream-samples"
 
     @property
+    def read(self) -> tuple[str, ...]:
+        """All topics that events are read from."""
+        return (*self.events, self.rerouted)
+
+    @property
     def co_partitioned(self) -> tuple[str, ...]:
         """All topics that must have the same number of partitions."""
-        return (*self.events, self.changes, self.memberships, self.dead_letters, self.published)
+        return (*self.read, self.changes, self.memberships, self.dead_letters, self.published)
 
     def configuration(self) -> dict[str, dict[str, str]]:
         """Return each topic's settings where they are not the broker's.
@@ -71,7 +79,7 @@ class Topics:
         {'cleanup.policy': 'compact'}
         """
         return {
-            **dict.fromkeys(self.events, _ARRIVAL),
+            **dict.fromkeys(self.read, _ARRIVAL),
             self.changes: {},
             self.memberships: _COMPACTED,
             self.dead_letters: {},
@@ -221,7 +229,7 @@ def doubts(found: Survey, topics: Topics) -> list[str]:
     if found.unreadable:
         why = next(iter(found.unreadable.values()))
         found_doubts.append(f"cannot check the settings of {', '.join(found.unreadable)} ({why})")
-    for name in topics.events:
+    for name in topics.read:
         kept = (((topic := found.topics.get(name)) and topic.settings) or {}).get(RETENTION, "")
         if kept.isdigit() and int(kept) < DAY:
             found_doubts.append(

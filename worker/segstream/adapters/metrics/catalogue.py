@@ -39,6 +39,12 @@ _ROWS: Final[tuple[tuple[str, Kind, tuple[str, ...], str], ...]] = (
     ("events_total", "counter", (), "Events applied."),
     ("repeats_total", "counter", (), "Events dropped because their message had been applied before."),
     ("dead_letters_total", "counter", ("reason",), "Records that could not be applied, by reason code."),
+    (
+        "rerouted_total",
+        "counter",
+        ("topic",),
+        "Records forwarded to the partition of their user; many from a topic that is keyed mean a wrong partitioner.",
+    ),
     ("lag_records", "gauge", LOG, "Records in the log that are not applied yet."),
     (
         "lag_seconds",
@@ -47,6 +53,9 @@ _ROWS: Final[tuple[tuple[str, Kind, tuple[str, ...], str], ...]] = (
         "For about how long the oldest record that is not applied yet has been there; 0 when all are applied.",
     ),
     ("inbox_records", "gauge", PARTITION, "Records fetched and not applied yet."),
+    ("inbox_bytes", "gauge", PARTITION, "Memory that they take (setting inbox_mb)."),
+    ("fetch_paused", "gauge", PARTITION, "1 while no more is fetched until some of them are applied."),
+    ("fetch_pauses_total", "counter", (), "How often fetching from a log has paused for that."),
     ("batch_records", "histogram", (), "Records applied in one commit."),
     # --- changes out
     (
@@ -70,6 +79,7 @@ _ROWS: Final[tuple[tuple[str, Kind, tuple[str, ...], str], ...]] = (
     ("commit_seconds", "histogram", (), "A commit to Redis, until it is durable; failed ones too."),
     ("transaction_seconds", "histogram", (), "A transaction in Kafka; failed ones too."),
     ("outbox_parcels", "gauge", PARTITION, "Parcels (up to 256 KiB) committed and not published yet."),
+    ("untold_seconds", "gauge", PARTITION, "For how long parcels have waited without one being published."),
     # --- partitions
     ("partitions_owned", "gauge", (), "Partition numbers that the consumer group gives to this worker."),
     (

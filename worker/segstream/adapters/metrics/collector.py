@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from prometheus_client.metrics_core import Metric as Family
 
     from segstream.adapters.census_taker import CensusTaker
+    from segstream.adapters.fetcher import Fetcher
     from segstream.adapters.health import Health
     from segstream.adapters.holdings import Holdings
     from segstream.adapters.metrics.lag import LagMeter
@@ -53,11 +54,12 @@ class WorkerParts:
 
     Parameters
     ----------
-    holdings, tally, vitals, health, library, librarian, steps, lag, census
+    holdings, fetcher, tally, vitals, health, library, librarian, steps, lag, census
         See their classes.
     """
 
     holdings: Holdings
+    fetcher: Fetcher
     tally: Tally
     vitals: Vitals
     health: Health
@@ -144,7 +146,7 @@ class WorkerCollector(Collector):
         _counted(sheet, parts.tally, list(owned.values()))
         _lagging(sheet, parts.lag)
         _cached(sheet, list(owned.values()))
-        _held(sheet, parts.holdings)
+        _held(sheet, parts.holdings, parts.fetcher)
         for number, partition in sorted(owned.items()):
             _partition(sheet, number, partition, parts.tally.now())
             if number in parts.census.counts:
@@ -168,6 +170,8 @@ def _counted(sheet: _Sheet, tally: Tally, owned: list[Partition]) -> None:
     rejected = tally.rejected(owned)
     for code in RejectionReason:
         sheet.put("dead_letters_total", rejected.get(code.value, 0), code.value)
+    for topic, count in sorted(tally.rerouted(owned).items()):
+        sheet.put("rerouted_total", count, topic)
     for (segment, change), count in sorted(tally.changed(owned).items()):
         sheet.put("changes_total", count, segment, change)
     for (segment, reason), count in sorted(tally.suppressed(owned).items()):
@@ -201,12 +205,17 @@ def _cached(sheet: _Sheet, owned: list[Partition]) -> None:
     sheet.put("cache_capacity_bytes", sum(cache.capacity for cache in caches))
 
 
-def _held(sheet: _Sheet, holdings: Holdings) -> None:
+def _held(sheet: _Sheet, holdings: Holdings, fetcher: Fetcher) -> None:
     sheet.put("partitions_owned", len(holdings.runners))
+    sheet.put("fetch_pauses_total", fetcher.pauses)
+    paused = fetcher.paused
     for number, runner in sorted(holdings.runners.items()):
         for state in STATES:
             sheet.put("partition_state", state_of(runner) == state, number, state)
         sheet.put("inbox_records", len(runner.inbox), number)
+        sheet.put("inbox_bytes", runner.inbox.bytes, number)
+        sheet.put("fetch_paused", number in paused, number)
+        sheet.put("untold_seconds", runner.untold_for(), number)
 
 
 def _partition(sheet: _Sheet, number: int, partition: Partition, now: int) -> None:

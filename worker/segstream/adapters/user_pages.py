@@ -1,0 +1,115 @@
+"""Pages about single users, for whoever shows the token; without one set, there are none."""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+from typing import TYPE_CHECKING, Any, Final
+
+import structlog
+
+from segstream.errors import SegstreamError, ServerError, SettingsError
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+    import faust
+    from faust.web import Request, Response, View
+
+    from segstream.access import Password
+
+    Question = Callable[[], Awaitable[dict[str, Any]]]
+
+MOST: Final = 8
+"""Questions that may wait: they are answered one after the other, beside the events."""
+
+SECONDS: Final = 10.0
+"""For an answer; Redis is given up after five."""
+
+
+def allowed(header: str | None, token: str) -> bool:
+    """Tell whether an ``Authorization`` header shows the token, in a time that does not depend on how much of it is right.
+
+    Examples
+    --------
+    >>> allowed("Bearer much-longer-than-that", "much-longer-than-that")
+    True
+    >>> allowed("Bearer guessed", "much-longer-than-that"), allowed(None, "much-longer-than-that")
+    (False, False)
+    """
+    scheme, _, shown = (header or "").partition(" ")
+    same = hmac.compare_digest(shown.strip().encode("utf-8", "surrogateescape"), token.encode())
+    return same and scheme.lower() == "bearer"
+
+
+def add_user_pages(
+    app: faust.App,
+    token: Password,
+    known: Callable[[str], Awaitable[dict[str, Any]]],
+    explained: Callable[[str, str | None], Awaitable[dict[str, Any]]],
+) -> None:
+    """Add ``/users/<id>``, ``/users/<id>/segments`` and ``/users/<id>/segments/<segment>``.
+
+    They answer 401 without the token, 404 for an unknown user or segment, and 503 when Redis does not answer or too
+    much is asked.
+
+    Parameters
+    ----------
+    app : faust.App
+        Whose web server serves them.
+    token : Password
+        Its file, if it has one, is read at each request, so that a new one counts at once.
+    known : async function
+        Returns what is known of a user; raises ``SegstreamError`` if that is nothing.
+    explained : async function
+        Returns why a user is or is not in a segment, or in each; raises ``SegstreamError`` if there is no such thing.
+    """
+    desk = _Desk(token)
+
+    @app.page("/users/{user}")
+    async def of_user(view: View, request: Request, user: str) -> Response:
+        return await desk.answer(view, request, lambda: known(user))
+
+    @app.page("/users/{user}/segments")
+    async def of_segments(view: View, request: Request, user: str) -> Response:
+        return await desk.answer(view, request, lambda: explained(user, None))
+
+    @app.page("/users/{user}/segments/{segment}")
+    async def of_segment(view: View, request: Request, user: str, segment: str) -> Response:
+        return await desk.answer(view, request, lambda: explained(user, segment))
+
+
+class _Desk:
+    """Answers those who show the token, one at a time."""
+
+    def __init__(self, token: Password) -> None:
+        self._token, self._log = token, structlog.get_logger("segstream")
+        self._one, self._inside = asyncio.Lock(), 0
+
+    async def answer(self, view: View, request: Any, question: Question) -> Response:
+        try:
+            right = allowed(request.headers.get("Authorization"), self._token.read() or "")
+        except SettingsError as error:
+            self._log.warning("web_token", error=str(error))
+            right = False
+        if not right:
+            told, headers = "send the token as Authorization: Bearer <token>", {"WWW-Authenticate": "Bearer"}
+            return view.json({"error": told}, status=401, headers=headers)
+        try:
+            return view.json(await self._ask(question))
+        except ServerError as failure:
+            return view.json({"error": str(failure)}, status=503, headers={"Retry-After": "2"})
+        except SegstreamError as failure:
+            return view.json({"error": str(failure)}, status=404)
+
+    async def _ask(self, question: Question) -> dict[str, Any]:
+        if self._inside >= MOST:
+            raise ServerError(f"{MOST} questions wait already; ask again")
+        self._inside += 1
+        try:
+            async with asyncio.timeout(SECONDS), self._one:
+                return await question()
+        except TimeoutError:
+            raise ServerError(f"no answer within {SECONDS:.0f} s; ask again") from None
+        finally:
+            self._inside -= 1
