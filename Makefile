@@ -86,7 +86,7 @@ schemas: setup  ## write schemas/json and schemas/asyncapi.yaml from the models
 	$(BIN)/python -m tests.schemas
 
 # Strict: a package that could not be looked up is a failure, not "no known vulnerabilities".
-audit: setup  ## known vulnerabilities of everything that is locked (asks PyPI)
+audit: setup  ## known vulnerabilities of everything that is locked (asks the package index)
 	$(BIN)/pip-audit --strict --require-hashes --disable-pip --progress-spinner off --requirement requirements.lock
 
 sbom: setup  ## write dist/segstream.cdx.json, the bill of materials (CycloneDX) of what the image installs

@@ -16,11 +16,13 @@ class Published(BaseModel):
         The owner that told it.
     partition_sequence : int
         The last entry of the outbox that was told.
+    owner : str
+        The owner's name; no two have the same.
 
     Examples
     --------
     >>> Published(incarnation=1, epoch=4, partition_sequence=1733).model_dump_json()
-    '{"incarnation":1,"epoch":4,"partition_sequence":1733}'
+    '{"incarnation":1,"epoch":4,"partition_sequence":1733,"owner":""}'
     """
 
     model_config = ConfigDict(frozen=True, extra="allow")
@@ -28,3 +30,4 @@ class Published(BaseModel):
     incarnation: int
     epoch: int
     partition_sequence: int
+    owner: str = ""

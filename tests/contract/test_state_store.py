@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from segstream.core.time import NEVER
@@ -26,7 +28,8 @@ async def owner(backend: Backend, told: Told = NOTHING_TOLD) -> StateStore:
 async def test_a_new_partition_starts_at_incarnation_and_epoch_one(backend: Backend) -> None:
     """Nothing stored, nothing told: a beginning, not a loss."""
     found = await backend.state().take_over(NOTHING_TOLD)
-    assert found.meta == Meta(incarnation=1, epoch=1)
+    assert found.meta == Meta(incarnation=1, epoch=1, owner=found.meta.owner)
+    assert found.meta.owner
     assert (found.outbox, found.next_due, found.forgotten) == ([], NEVER, False)
 
 
@@ -46,7 +49,7 @@ async def test_a_new_owner_finds_what_was_committed(backend: Backend) -> None:
     await store.commit(Commit(meta, {"ü": b"\x00"}, {"ü": 1_700_000_000_123}, ["ü"], entries))
     found = await backend.state().take_over(Told(1, 1, 1))
     meta.incarnation, meta.epoch = 1, 2
-    assert found.meta == meta
+    assert found.meta == replace(meta, owner=found.meta.owner)
     assert found.outbox == entries
     assert (found.next_due, found.forgotten) == (1_700_000_000_123, False)
 
@@ -270,7 +273,7 @@ async def test_a_partition_begins_anew_with_nothing_but_what_it_is_given(backend
     assert await store.users_after("", 10) == []
     assert await store.commit(Commit(Meta(incarnation=6, revision=3, sequence=5, partitions=4))) == NEVER
     found = await backend.state().take_over(NOTHING_TOLD)
-    assert found.meta == Meta(6, 2, 3, 5, 0, {"events": -1}, partitions=4)
+    assert found.meta == Meta(6, 2, 3, 5, 0, {"events": -1}, partitions=4, owner=found.meta.owner)
     assert (found.outbox, found.next_due) == ([], NEVER)
 
 

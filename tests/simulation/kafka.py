@@ -49,7 +49,8 @@ class Broker:
         seen = self.log.consumers_view(PUBLISHED, number)
         if not seen:
             return NOTHING_TOLD
-        return Told(*map(int, (seen[-1].value or b"").split(b":")))
+        incarnation, epoch, sequence, owner = (seen[-1].value or b"").decode().split(":")
+        return Told(int(incarnation), int(epoch), int(sequence), owner)
 
 
 class Publisher:

@@ -38,10 +38,6 @@ class Node(MemoryRedis):
     def __init__(self, name: str, *, keeps: bool) -> None:
         super().__init__()
         self.name, self._keeps = name, keeps
-        self.given: set[tuple[int, int]] = set()
-        """Every (partition number, epoch) that a take-over was given; a failover does not change it."""
-        self.twice = False
-        """Whether one was given twice: see `tests.simulation.verdict.judge`."""
         self._own: set[str] = set()
         self._first, self._past = 0, [self._values]
         self._values = {}
@@ -172,9 +168,6 @@ class Store:
 
         def effect() -> tuple[TakeOver, int, set[int]]:
             found = at_once(self._twin.take_over(told, least))
-            given = self._number, found.meta.epoch
-            self._node.twice |= given in self._node.given and type(self._twin) is MemoryStateStore
-            self._node.given.add(given)
             stamp, heirs = self._stamp(), self.lineage.stamps()
             self.lineage.add(stamp)
             return found, stamp, heirs

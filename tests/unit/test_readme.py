@@ -104,7 +104,10 @@ def test_definitions_shown_are_valid(name: str) -> None:
 def test_every_setting_named_exists(page: str) -> None:
     """A variable that begins with SEGSTREAM_ is a setting, or one of the tests' own."""
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | {f"{PREFIX}SETTINGS"}
-    known |= {f"{PREFIX}TEST_KAFKA", f"{PREFIX}TEST_REDIS", f"{PREFIX}TEST_RECORD"}
+    known |= {
+        f"{PREFIX}{name}"
+        for name in ("TEST_KAFKA", "TEST_REDIS", "TEST_RECORD", "SIMULATION_SCHEDULES", "SIMULATION_FIRST")
+    }
     named = set(re.findall(rf"\b{PREFIX}\w+", PAGES[page]))
     assert named <= known
 

@@ -167,7 +167,8 @@ class Flow:
         parcels = list(islice(partition.parcels, most))
         if parcels:
             records = [record for parcel in parcels for record in parcel.records(partition.options.topics)]
-            told = Told(partition.meta.incarnation, partition.meta.epoch, parcels[-1].sequence)
+            meta = partition.meta
+            told = Told(meta.incarnation, meta.epoch, parcels[-1].sequence, meta.owner)
             await self.publisher.publish(records, told)  # 6
             await self._show(parcels)
             for _ in parcels:

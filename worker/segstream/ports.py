@@ -23,11 +23,14 @@ class Told(NamedTuple):
         Those of the publishing owner.
     partition_sequence : int
         The number of the last outbox entry published.
+    owner : str
+        The owner's name, as in ``Meta``; empty in records of former versions of the program.
     """
 
     incarnation: int
     epoch: int
     partition_sequence: int
+    owner: str = ""
 
 
 NOTHING_TOLD = Told(0, 0, 0)
@@ -43,6 +46,9 @@ class Meta:
         Raised when Redis has forgotten something that was told.
     epoch : int
         Raised by each take-over; a commit under another one writes nothing.
+    owner : str
+        A random name given by each take-over, and not changed by commits: where Redis forgets a take-over, its epoch
+        may be given again.
     revision : int
         Raised by each commit; tells a lost tail.
     sequence : int
@@ -85,6 +91,7 @@ class Meta:
     reset: str = ""
     origin: str = ""
     forwarded: dict[str, int] = field(default_factory=dict)
+    owner: str = ""
 
 
 class OutboxEntry(NamedTuple):

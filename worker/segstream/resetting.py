@@ -199,7 +199,7 @@ class Resetter:
             origin=Origin.load("").begin(positions).dump(),
         )
         await self._store.renew(fresh)
-        await self._publisher.publish([], Told(incarnation, held.epoch, held.sequence))
+        await self._publisher.publish([], Told(incarnation, held.epoch, held.sequence, held.owner))
 
     async def _settle(self) -> None:
         """Publish what is in the outbox and was not told, and show what was."""
@@ -250,7 +250,7 @@ class Resetter:
     async def _publish(self, parcels: Sequence[Parcel]) -> None:
         meta = self._meta
         for parcel in parcels:
-            told = Told(meta.incarnation, meta.epoch, parcel.sequence)
+            told = Told(meta.incarnation, meta.epoch, parcel.sequence, meta.owner)
             await self._publisher.publish(list(parcel.records(self._topics)), told)
             await self._show([parcel])
 

@@ -22,7 +22,7 @@ def encode_told(told: Told) -> bytes:
     Examples
     --------
     >>> encode_told(Told(1, 4, 17))
-    b'{"incarnation":1,"epoch":4,"partition_sequence":17}'
+    b'{"incarnation":1,"epoch":4,"partition_sequence":17,"owner":""}'
     """
     return Published(**told._asdict()).model_dump_json().encode()
 
@@ -38,10 +38,10 @@ def decode_told(value: bytes | None) -> Told:
     Examples
     --------
     >>> decode_told(b'{"incarnation":1,"epoch":4,"partition_sequence":17,"new":true}')
-    Told(incarnation=1, epoch=4, partition_sequence=17)
+    Told(incarnation=1, epoch=4, partition_sequence=17, owner='')
     """
     published = Published.model_validate_json(value or b"")
-    return Told(published.incarnation, published.epoch, published.partition_sequence)
+    return Told(published.incarnation, published.epoch, published.partition_sequence, published.owner)
 
 
 async def read_told(settings: KafkaSettings, topic: str, partition: int, key: bytes) -> Told:

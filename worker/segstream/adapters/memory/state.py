@@ -13,6 +13,8 @@ from segstream.core.time import NEVER
 from segstream.errors import Fenced, StateLost
 from segstream.ports import Commit, Meta, OutboxEntry, TakeOver, Told
 
+MOST_OWNERS = 100
+
 
 @dataclass(slots=True)
 class Partition:
@@ -23,7 +25,7 @@ class Partition:
     timers: dict[str, int] = field(default_factory=dict)
     outbox: dict[int, bytes] = field(default_factory=dict)
     users: set[str] = field(default_factory=set)
-    owner: str = ""
+    owners: list[tuple[int, str, int]] = field(default_factory=list)
 
     order: list[tuple[int, str]] = field(default_factory=list)
     """A heap of due times and users, with those that are not so any more: what is due is found in a few steps."""
@@ -50,6 +52,20 @@ class Partition:
         for each in found:
             heappush(self.order, each)
         return found
+
+    def has_lost(self, told: Told) -> bool:
+        """Tell whether the owners that this state has had are others than the one that told, or it told more since.
+
+        Each is kept with its epoch and the partition sequence that it began with.
+        """
+        covered = bool(self.owners) and self.owners[0][0] <= told.epoch
+        place = next((place for place, each in enumerate(self.owners) if each[0] == told.epoch), None)
+        if not told.owner or not covered:
+            return False
+        if place is None or self.owners[place][1] != told.owner:
+            return True
+        firsts = [first for _, _, first in self.owners[place + 1 :]]
+        return (firsts[0] if firsts else self.meta.sequence) < told.partition_sequence
 
     def next_due(self) -> int:
         """Return the earliest due time, ms."""
@@ -98,13 +114,18 @@ class MemoryStateStore:
         forgotten = (
             meta.epoch < told.epoch
             or meta.incarnation < told.incarnation
-            or (meta.incarnation == told.incarnation and meta.sequence < told.partition_sequence)
+            or (
+                meta.incarnation == told.incarnation
+                and (meta.sequence < told.partition_sequence or held.has_lost(told))
+            )
         )
         if forgotten or not meta.incarnation:
             meta.incarnation = max(meta.incarnation, told.incarnation) + 1
         meta.incarnation = max(meta.incarnation, least)
         self._epoch = meta.epoch = max(meta.epoch, told.epoch) + 1
-        self._owner = held.owner = token_hex(8)
+        self._owner = meta.owner = token_hex(8)
+        since_told = [each for each in held.owners if each[0] >= told.epoch]
+        held.owners = [*since_told, (meta.epoch, meta.owner, meta.sequence)][-MOST_OWNERS:]
         outbox = [OutboxEntry(*entry) for entry in sorted(held.outbox.items())]
         return TakeOver(deepcopy(meta), outbox, held.next_due(), forgotten)
 
@@ -121,6 +142,7 @@ class MemoryStateStore:
             meta,
             epoch=held.meta.epoch,
             incarnation=held.meta.incarnation,
+            owner=held.meta.owner,
             offsets={**held.meta.offsets, **meta.offsets},
             forwarded={**held.meta.forwarded, **meta.forwarded},
         )
@@ -153,7 +175,9 @@ class MemoryStateStore:
     async def renew(self, meta: Meta) -> None:
         """Replace the whole meta, and empty the rest (see ``StateStore``)."""
         held = self._owned(meta.revision - 1)
-        held.meta = replace(meta, epoch=held.meta.epoch, offsets=dict(meta.offsets), forwarded={})
+        held.meta = replace(
+            meta, epoch=held.meta.epoch, owner=held.meta.owner, offsets=dict(meta.offsets), forwarded={}
+        )
         for part in (held.timers, held.outbox, held.users):
             part.clear()
 
@@ -164,7 +188,7 @@ class MemoryStateStore:
         """Return what is held, if this is the owner's epoch and the revision is the expected one."""
         held = self._held
         same = held.meta.epoch == self._epoch
-        if held.meta.epoch > self._epoch or (same and held.owner != self._owner):
+        if held.meta.epoch > self._epoch or (same and held.meta.owner != self._owner):
             raise Fenced(f"{self._where}: epoch {held.meta.epoch} has taken over; this owner stops")
         if held.meta.epoch < self._epoch or held.meta.revision != revision:
             raise StateLost(

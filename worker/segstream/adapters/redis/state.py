@@ -14,7 +14,7 @@ from segstream.core.time import NEVER
 from segstream.ports import Commit, Meta, OutboxEntry, TakeOver, Told
 
 _NUMBERS = ("incarnation", "epoch", "revision", "sequence", "clock", "partitions", "rebuilt")
-_TEXTS = ("bases", "sweep", "rebuild", "reset", "origin")
+_TEXTS = ("bases", "sweep", "rebuild", "reset", "origin", "owner")
 _OFFSET = "offset:"
 _FORWARDED = "forwarded:"
 

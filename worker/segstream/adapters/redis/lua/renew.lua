@@ -1,4 +1,4 @@
--- Begin a partition anew: replace its meta (but the epoch), and empty its timers, outbox and users.
+-- Begin a partition anew: replace its meta (but the epoch and the owners), and empty its timers, outbox and users.
 -- KEYS: meta, timers, outbox, users.
 -- ARGV: epoch, revision expected, revision, incarnation, the owner's name, then fields of meta (name, value).
 -- What adds comes first: if Redis refuses it, nothing has been removed.
@@ -12,7 +12,7 @@ if epoch < tonumber(ARGV[1]) or revision ~= tonumber(ARGV[2]) then
     return {'lost', tostring(epoch), tostring(revision)}
 end
 
-local kept = {epoch = true, owner = true, revision = true, incarnation = true}
+local kept = {epoch = true, owner = true, owners = true, revision = true, incarnation = true}
 redis.call('HSET', meta, 'revision', ARGV[3], 'incarnation', ARGV[4])
 for i = 6, #ARGV, 2 do
     redis.call('HSET', meta, ARGV[i], ARGV[i + 1])
