@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from segstream.core.definitions import read_definitions
+from segstream.errors import StateLost
 from segstream.library import Version
-from segstream.upkeep import adopt_definitions, drain
+from segstream.upkeep import adopt_definitions, drain, sweep
 from tests.stories import follow
 from tests.unit.flow.worlds import START, World, feed, finish, record, track
 
@@ -65,3 +68,20 @@ async def test_a_new_version_told_and_forgotten_is_not_told_again_under_the_old_
         (1, 3, "entered"),
         (2, 1, "restated"),
     ]
+
+
+async def test_a_state_older_than_all_that_decide_is_a_loss_and_no_defect() -> None:
+    """All users had been brought up to version 2; then Redis went back, and holds one that rests on version 1."""
+    world = World([(0, ACTIVE)])
+    first = await world.owner()
+    await feed(first, [record(0, START, track("7", "Order Completed", START))])
+    before = world.server.snapshot()
+    world.library.add_version(Version(2, START, read_definitions(BUYER)))
+    await adopt_definitions(first.partition, START + 1)
+    while await sweep(first.partition):
+        pass
+    second = await world.owner()
+    world.server.restore(before)
+    with pytest.raises(StateLost, match=r"rests on basis 1, and all had been brought up to 2"):
+        await feed(second, [record(1, START + 2, track("7", "Order Completed", START + 2))])
+    await finish(await world.owner(), START + 30_000)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from segstream.core.antiflap import carry
 from segstream.core.time import format_time
 from segstream.core.user import User, digest
+from segstream.errors import StateLost
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -149,9 +150,20 @@ class Engine:
         return User(name, self.current.zero, basis.number, basis.incarnation)
 
     def touch(self, user: User, outcome: Outcome) -> Touched:
-        """Note how the user stands before a batch, and bring it up to the basis in force."""
+        """Note how the user stands before a batch, and bring it up to the basis in force.
+
+        Raises
+        ------
+        StateLost
+            The state rests on a basis that no user of this partition has any more.
+        """
         touched = Touched(user)
         if user.basis != self.current.basis.number:
+            if user.basis not in self._deciders:
+                raise StateLost(
+                    f"the state of a user rests on basis {user.basis}, and all had been brought up to "
+                    f"{min(self._deciders)}: Redis holds an older state than was committed; starting over from that"
+                )
             self._catch_up(touched, outcome)
         return touched
 

@@ -111,13 +111,9 @@ class MemoryStateStore:
         """Fence earlier owners, and return what is there (see ``StateStore``)."""
         held = self._held
         meta = held.meta
-        forgotten = (
-            meta.epoch < told.epoch
-            or meta.incarnation < told.incarnation
-            or (
-                meta.incarnation == told.incarnation
-                and (meta.sequence < told.partition_sequence or held.has_lost(told))
-            )
+        forgotten = meta.incarnation < told.incarnation or (
+            meta.incarnation == told.incarnation
+            and (meta.epoch < told.epoch or meta.sequence < told.partition_sequence or held.has_lost(told))
         )
         if forgotten or not meta.incarnation:
             meta.incarnation = max(meta.incarnation, told.incarnation) + 1

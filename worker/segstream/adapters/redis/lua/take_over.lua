@@ -21,8 +21,9 @@ for each, owner, first in string.gmatch(redis.call('HGET', meta, 'owners') or ''
 end
 local lost = told_owner ~= '' and covered and (own ~= told_owner or (next_first or sequence) < told_sequence)
 
-local forgotten = epoch < told_epoch or incarnation < told_incarnation
-    or (incarnation == told_incarnation and (sequence < told_sequence or lost))
+-- Of a later incarnation than was told nothing has been told: it restates everything in any case.
+local forgotten = incarnation < told_incarnation
+    or (incarnation == told_incarnation and (epoch < told_epoch or sequence < told_sequence or lost))
 if forgotten or incarnation == 0 then
     incarnation = math.max(incarnation, told_incarnation) + 1
 end
