@@ -26,9 +26,10 @@ $(STAMP): requirements.lock pyproject.toml
 demo: setup  ## the main job on real purchases, with servers of its own
 	@$(BIN)/segstream demo
 
-# Three files at a time, each with servers of its own: the integration tests mostly wait.
+# Three files at a time, each with servers of its own: the integration tests mostly wait. In order of names, so that those
+# with servers come before the many short ones, and no long one is left for the end.
 test: lint  ## lint, types, doctests, unit and integration tests: what CI runs
-	$(BIN)/pytest --numprocesses 3 --dist loadfile
+	$(BIN)/pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 lint: setup  ## ruff, mypy, import rules
 	$(BIN)/ruff check .

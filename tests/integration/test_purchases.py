@@ -54,7 +54,9 @@ async def test_a_replay_of_all_purchases_equals_a_recount_of_the_file(deployment
     members = await check_everywhere(scene, await stories(scene))
     assert members == recount()
     assert not any(await read_all(scene, scene.topic("dead_letters")))
-    assert await acknowledged(scene) == await ends(scene, [events])  # so lag monitors see that all is done
+    assert await acknowledged(scene) == await ends(
+        scene, [events, scene.topic("rerouted")]
+    )  # so lag monitors see that all is done
 
 
 async def acknowledged(scene: Scene) -> dict[TopicPartition, int]:

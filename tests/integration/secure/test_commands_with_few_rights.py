@@ -55,7 +55,7 @@ def test_the_check_needs_no_more_than_the_right_to_describe(broker: SecureKafka)
     done = run(broker, "topics", "--check", "--partitions", "2")
     assert done.returncode == 0, done.stderr
     (warning,) = done.stderr.splitlines()
-    assert warning.startswith(f"warning: cannot check the settings of {PREFIX}events, {PREFIX}changes, ")
+    assert warning.startswith(f"warning: cannot check the settings of {PREFIX}events, {PREFIX}rerouted, ")
     told = json.loads(run(broker, "topics", "--check", "--json").stdout)
     assert (told["valid"], len(told["warnings"])) == (True, 1)
     assert told["topics"][f"{PREFIX}events"] == {"partitions": 2, "replicas": 1, "settings": None}

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 import typer
 
 from segstream.cli.arguments import moment, since, user_id
+from segstream.cli.running import run
 from segstream.errors import UsageError
 
 if TYPE_CHECKING:
@@ -67,8 +68,6 @@ def changes(
 
     In order for each user. What is not committed is not shown. Ctrl-C ends it.
     """
-    import asyncio
-
     from segstream.settings import load_settings
 
     if since_ is not None and from_ is not None:
@@ -82,7 +81,7 @@ def changes(
         begin = "latest"
     else:
         begin = since(since_ or LOOKED_BACK)
-    asyncio.run(_print(load_settings(), Wanted(begin, follow, user, segment, limit, json)))
+    run(_print(load_settings(), Wanted(begin, follow, user, segment, limit, json)))
 
 
 async def _print(settings: Settings, wanted: Wanted) -> None:

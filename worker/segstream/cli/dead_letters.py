@@ -12,6 +12,7 @@ import typer
 from segstream.cli.arguments import Json
 from segstream.cli.letter_options import Reason, Since, Topic, Until, User, wanted_by
 from segstream.cli.replay import replay
+from segstream.cli.running import run
 from segstream.errors import SegstreamError, UsageError
 
 if TYPE_CHECKING:
@@ -48,13 +49,11 @@ def list_(
     ] = False,
 ) -> None:
     """List dead letters in the order they were told, the newest at the end, then count all by reason."""
-    import asyncio
-
     from segstream.settings import load_settings
 
     wanted = wanted_by(reason, topic, user, since, until)
     most = 0 if summary else limit if limit is not None or json else 20
-    asyncio.run(_list(load_settings(), wanted, waiting=waiting, most=most, json=json))
+    run(_list(load_settings(), wanted, waiting=waiting, most=most, json=json))
 
 
 async def _list(settings: Settings, wanted: Wanted, *, waiting: bool, most: int | None, json: bool) -> None:
@@ -169,8 +168,6 @@ def show(
     json: Json = False,
 ) -> None:
     """Show a dead letter: what is wrong and where, what to do, and the record as it was sent."""
-    import asyncio
-
     from segstream.settings import load_settings
 
     parts = place.rsplit("-", 2)
@@ -179,7 +176,7 @@ def show(
             f"{place!r} is no place; write the letter's, such as 3-17, or the record's: events-3-1042"
         )
     settings = load_settings()
-    found = asyncio.run(_find(settings, place, own=len(parts) == 2))  # noqa: PLR2004 - partition and offset
+    found = run(_find(settings, place, own=len(parts) == 2))  # noqa: PLR2004 - partition and offset
     if found is None:
         raise SegstreamError(
             f"{settings.topic_dead_letters} has no letter at {place}, or no more; `segstream dead-letters list` shows them"

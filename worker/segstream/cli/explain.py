@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from segstream.cli.arguments import Json, moment, user_id
+from segstream.cli.running import run
 
 
 def explain(
@@ -30,7 +31,6 @@ def explain(
     json: Json = False,
 ) -> None:
     """Tell why a user is or is not in a segment, until when, and what would change it. Reads Redis only."""
-    import asyncio
     import time
 
     from segstream.cli.explained import show, show_all
@@ -40,7 +40,7 @@ def explain(
 
     wanted = None if at is None else moment(at, "--at")
     settings = load_settings()
-    evidence = asyncio.run(collect(settings, user_id(user)))
+    evidence = run(collect(settings, user_id(user)))
     if wanted is None:
         now = None if settings.clock == "event" else time.time_ns() // 1_000_000
         wanted = evidence.dossier.moment(now)

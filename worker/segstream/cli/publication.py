@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import getpass
 import json as json_module
 import sys
@@ -13,6 +12,7 @@ import typer
 
 from segstream.adapters.redis.definitions import RedisDefinitions
 from segstream.cli.progress import reading
+from segstream.cli.running import run
 from segstream.cli.servers import redis_client
 from segstream.cli.tables import print_table, visible
 from segstream.core.definitions import read_definitions
@@ -100,12 +100,12 @@ def propose(settings: Settings, text: str, name: str, proposal: Proposal) -> Non
             typer.echo()
         if not proposal.yes:
             typer.confirm(f"publish as version {plan.number}?", abort=True, err=True)
-        version = asyncio.run(_publish(settings, plan, proposal))
+        version = run(_publish(settings, plan, proposal))
     _tell(plan, version, proposal)
     if proposal.wait:
         from segstream.cli.sweeping import finished
 
-        asyncio.run(finished(settings, version, proposal.wait))
+        run(finished(settings, version, proposal.wait))
         typer.echo(f"version {version.version} is in force for all users", err=proposal.json)
 
 
@@ -123,7 +123,7 @@ def look(settings: Settings, text: str, name: str, proposal: Proposal) -> Plan:
     for line in read_definitions(text, name).unread(settings.topics):
         typer.echo(f"warning: {line}", err=True)
     with reading("looking at users") as progress:
-        return asyncio.run(
+        return run(
             make_plan(settings, text, name, effective_at=at, samples=proposal.samples, progress=progress)
         )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import typer
 
 from segstream.cli.arguments import Json, duration
+from segstream.cli.running import run
 from segstream.errors import PositionError, ServerError
 
 if TYPE_CHECKING:
@@ -30,13 +31,11 @@ def rebuild(
 
     No change is told. The workers do it, each for its partitions, at the pace of SEGSTREAM_SWEEP_RATE.
     """
-    import asyncio
-
     from segstream.settings import load_settings
 
     limit = duration(timeout, "--timeout") / 1000
     try:
-        result = asyncio.run(_run(load_settings(), limit if wait else 0.0))
+        result = run(_run(load_settings(), limit if wait else 0.0))
     except KeyboardInterrupt:
         typer.echo("stopped waiting; the workers go on rebuilding", err=True)
         raise typer.Exit(130) from None

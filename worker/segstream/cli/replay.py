@@ -10,6 +10,7 @@ import typer
 
 from segstream.cli.arguments import Json
 from segstream.cli.letter_options import Reason, Since, Topic, Until, User, wanted_by
+from segstream.cli.running import run
 from segstream.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,8 +36,6 @@ def replay(
 
     First correct what was wrong: settings, definitions, or what the records need. Tells what it will do, and asks.
     """
-    import asyncio
-
     from segstream.settings import load_settings
 
     if not (yes or dry_run) and (json or not sys.stdin.isatty()):
@@ -44,7 +43,7 @@ def replay(
             "there is nobody to ask whether to send; look at what --dry-run shows, then give --yes"
         )
     wanted = wanted_by(reason, topic, user, since, until)
-    planned, sent = asyncio.run(_replay(load_settings(), wanted, dry_run=dry_run, ask=not yes))
+    planned, sent = run(_replay(load_settings(), wanted, dry_run=dry_run, ask=not yes))
     if json:
         typer.echo(json_module.dumps(_told(planned, sent, dry_run=dry_run)))
     elif sent is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from segstream.cli.arguments import Json
+from segstream.cli.running import run
 from segstream.errors import UsageError
 
 if TYPE_CHECKING:
@@ -39,8 +40,6 @@ def reset(
 
     Every user of the partitions is dropped, and consumers are told so. With --keep-state only the position moves.
     """
-    import asyncio
-
     from segstream.adapters.kafka.places import Place
     from segstream.adapters.resets import Wish
     from segstream.settings import load_settings
@@ -49,7 +48,7 @@ def reset(
     settings = load_settings()
     if not yes and not sys.stdin.isatty():
         raise UsageError("there is no terminal to ask on; --yes says that the consequences are known")
-    plan, done = asyncio.run(_run(settings, wish, None if yes else _ask))
+    plan, done = run(_run(settings, wish, None if yes else _ask))
     if done is None:
         typer.echo("nothing was changed", err=True)
         raise typer.Exit(1)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from segstream.cli.arguments import Json, since
+from segstream.cli.running import run
 
 if TYPE_CHECKING:
     from segstream.overview import Overview
@@ -27,8 +28,6 @@ def segments(
     json: Json = False,
 ) -> None:
     """Show all segments: how many users are in each, its label and group, and recent entries and exits."""
-    import asyncio
-
     from segstream.cli.progress import reading
     from segstream.core.time import format_time
     from segstream.overview import survey
@@ -36,7 +35,7 @@ def segments(
 
     begin = None if sizes else since(since_)
     with reading() as progress:
-        found = asyncio.run(survey(load_settings(), begin, progress))
+        found = run(survey(load_settings(), begin, progress))
     if json:
         document: dict[str, Any] = {
             "users": found.users,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from segstream.cli.arguments import Json
+from segstream.cli.running import run
 from segstream.errors import LayoutError
 
 if TYPE_CHECKING:
@@ -37,8 +38,6 @@ def topics(
     json: Json = False,
 ) -> None:
     """Create the topics that are missing, and say what is not as it must be: partitions, compaction, time, retention."""
-    import asyncio
-
     from segstream.adapters.connections import topics_of
     from segstream.adapters.kafka.survey import told_together
     from segstream.adapters.kafka.topics import compare_topics, doubts
@@ -46,7 +45,7 @@ def topics(
 
     settings = load_settings()
     names = topics_of(settings)
-    created, found = asyncio.run(_make(settings, names, None if check else (partitions, replication or 1)))
+    created, found = run(_make(settings, names, None if check else (partitions, replication or 1)))
     differences = compare_topics(found, names, partitions, replication)
     warnings = doubts(found, names)
     if json:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from segstream.cli.arguments import Json, user_id
+from segstream.cli.running import run
 from segstream.errors import SegstreamError
 
 if TYPE_CHECKING:
@@ -22,14 +23,13 @@ def user(
     json: Json = False,
 ) -> None:
     """Show all that is known of a user: the segments that others see, and the private state behind them."""
-    import asyncio
     import time
 
     from segstream.dossier import gather
     from segstream.settings import load_settings
 
     settings = load_settings()
-    found = asyncio.run(gather(settings, user_id(name)))
+    found = run(gather(settings, user_id(name)))
     if not found.known:
         raise SegstreamError(
             f"nothing is known of user {name!r} (partition {found.partition} of {found.partitions}): no event of theirs "

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from segstream.cli.arguments import Json
+from segstream.cli.running import run
 
 if TYPE_CHECKING:
     from segstream.settings import Settings
@@ -47,13 +48,11 @@ def verify(
 
     Workers may go on meanwhile. Exits with 1 where anything differs, and tells the first differences.
     """
-    import asyncio
-
     from segstream.settings import load_settings
     from segstream.verify.verification import Wish
 
     wish = Wish(tuple(sorted(set(partition or ()))), events, most, memory << 20)
-    verdict = asyncio.run(_run(load_settings(), wish))
+    verdict = run(_run(load_settings(), wish))
     differences = verdict.differences(most)
     if json:
         typer.echo(json_module.dumps(document(verdict, differences), indent=2, ensure_ascii=False))

@@ -21,6 +21,7 @@ from segstream.cli.arguments import (
     moment,
     read,
 )
+from segstream.cli.running import run
 from segstream.errors import SegstreamError, UsageError
 
 if TYPE_CHECKING:
@@ -33,12 +34,10 @@ Which = Annotated[str, typer.Argument(help="A file, a version's number, or: acti
 
 def history(*, json: Json = False) -> None:
     """Show all versions of the definitions: who published each, when and why, and where it is in force."""
-    import asyncio
-
     from segstream.planning import stand
     from segstream.settings import load_settings
 
-    standing = asyncio.run(stand(load_settings()))
+    standing = run(stand(load_settings()))
     if json:
         typer.echo(json_module.dumps(_document(standing), indent=2, ensure_ascii=False))
     elif standing.versions:
@@ -95,8 +94,6 @@ def rollback(
 
     What only the versions since then have counted is forgotten, and what they do not count begins from nothing.
     """
-    import asyncio
-
     from segstream.cli.publication import Proposal, propose
     from segstream.planning import stand
     from segstream.settings import load_settings
@@ -110,7 +107,7 @@ def rollback(
         json=json,
     )
     settings = load_settings()
-    versions = asyncio.run(stand(settings)).versions
+    versions = run(stand(settings)).versions
     number = len(versions) - 1 if version is None else version
     if number == 0 and version is None:
         raise SegstreamError("there is one version only, so there is none to go back to")
@@ -129,7 +126,6 @@ def _version(versions: list[DefinitionsVersion], number: int) -> DefinitionsVers
 
 def _texts(settings: Settings, which: list[str]) -> list[tuple[str, str]]:
     """Return name and text of each; Redis is asked only if one of them is there."""
-    import asyncio
     from pathlib import Path
 
     from segstream.planning import stand
@@ -138,7 +134,7 @@ def _texts(settings: Settings, which: list[str]) -> list[tuple[str, str]]:
     found = []
     for each in which:
         if each == "active" or each.isdecimal():
-            standing = standing or asyncio.run(stand(settings))
+            standing = standing or run(stand(settings))
             chosen = _version(standing.versions, standing.active if each == "active" else int(each))
             found.append((f"version {chosen.version}", chosen.text))
         elif Path(each).is_file():
