@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from segstream.errors import Fenced
+from segstream.errors import Fenced, StateLost
 from segstream.ports import NOTHING_TOLD, Commit, Meta, OutboxEntry, StateStore, Told
 from tests.contract.redis_backends import Backend
 
@@ -70,3 +70,18 @@ async def test_what_was_told_by_a_former_version_names_no_owner(backend: Backend
     await store.take_over(NOTHING_TOLD)
     await reach(store, 1, 3)
     assert not (await backend.state().take_over(Told(1, 1, 3))).forgotten
+
+
+async def test_what_a_later_owner_wrote_is_not_read_by_an_earlier_one(backend: Backend) -> None:
+    """It could commit on top of it, if the store forgot the later owner, and count an event twice."""
+    first, second = backend.state(), backend.state()
+    await first.take_over(NOTHING_TOLD)
+    assert await first.load(["a"]) == [None]
+    await second.take_over(NOTHING_TOLD)
+    await second.commit(Commit(Meta(revision=1, sequence=1), {"a": b"new"}))
+    with pytest.raises(Fenced):
+        await first.load(["a"])
+    assert await second.load(["a"]) == [b"new"]
+    await backend.forget_meta(3, epoch=1)
+    with pytest.raises(StateLost):
+        await second.load(["a"])

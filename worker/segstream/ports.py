@@ -175,7 +175,15 @@ class StateStore(Protocol):
         ...
 
     async def load(self, users: Sequence[str]) -> list[bytes | None]:
-        """Return the encoded states of ``users``, ``None`` for those unknown, in one round trip."""
+        """Return the encoded states of ``users``, ``None`` for those unknown, in one round trip.
+
+        Raises
+        ------
+        Fenced
+            The epoch is not this owner's any more: what was read may be a later owner's.
+        StateLost
+            The store has forgotten that this owner took over.
+        """
         ...
 
     async def commit(self, commit: Commit) -> int:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import pytest
 
 from segstream.core.definitions import read_definitions
+from segstream.core.engine import Outcome
+from segstream.core.user import User
 from segstream.errors import StateLost
 from segstream.library import Version
 from segstream.upkeep import adopt_definitions, drain, sweep
@@ -81,7 +83,11 @@ async def test_a_state_older_than_all_that_decide_is_a_loss_and_no_defect() -> N
     while await sweep(first.partition):
         pass
     second = await world.owner()
-    world.server.restore(before)
+    engine = second.partition.engine
+    old = User("7", engine.current.zero, basis=1, incarnation=1)
     with pytest.raises(StateLost, match=r"rests on basis 1, and all had been brought up to 2"):
+        engine.touch(old, Outcome())
+    world.server.restore(before)
+    with pytest.raises(StateLost):
         await feed(second, [record(1, START + 2, track("7", "Order Completed", START + 2))])
     await finish(await world.owner(), START + 30_000)

@@ -127,8 +127,10 @@ class MemoryStateStore:
 
     async def load(self, users: Sequence[str]) -> list[bytes | None]:
         """Return the states of ``users`` (see ``StateStore``)."""
-        states = self._held.states
-        return [states.get(user) for user in users]
+        held = self._held
+        if users and self._epoch:
+            self._check_owner(held)
+        return [held.states.get(user) for user in users]
 
     async def commit(self, commit: Commit) -> int:
         """Apply ``commit`` wholly, and return the earliest due time (see ``StateStore``)."""
@@ -183,11 +185,16 @@ class MemoryStateStore:
     def _owned(self, revision: int) -> Partition:
         """Return what is held, if this is the owner's epoch and the revision is the expected one."""
         held = self._held
-        same = held.meta.epoch == self._epoch
-        if held.meta.epoch > self._epoch or (same and held.meta.owner != self._owner):
-            raise Fenced(f"{self._where}: epoch {held.meta.epoch} has taken over; this owner stops")
-        if held.meta.epoch < self._epoch or held.meta.revision != revision:
+        self._check_owner(held)
+        if held.meta.revision != revision:
             raise StateLost(
                 f"{self._where}: the store holds revision {held.meta.revision}; starting over from it"
             )
         return held
+
+    def _check_owner(self, held: Partition) -> None:
+        epoch = held.meta.epoch
+        if epoch > self._epoch or (epoch == self._epoch and held.meta.owner != self._owner):
+            raise Fenced(f"{self._where}: epoch {epoch} has taken over; this owner stops")
+        if epoch < self._epoch:
+            raise StateLost(f"{self._where}: the store holds epoch {epoch}; starting over from it")

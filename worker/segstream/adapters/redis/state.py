@@ -11,6 +11,7 @@ from segstream.adapters.redis.keys import PartitionKeys
 from segstream.adapters.redis.nodes import DEADLINE, Nodes
 from segstream.adapters.redis.scripts import Argument, Call, call
 from segstream.core.time import NEVER
+from segstream.errors import Fenced, StateLost
 from segstream.ports import Commit, Meta, OutboxEntry, TakeOver, Told
 
 _NUMBERS = ("incarnation", "epoch", "revision", "sequence", "clock", "partitions", "rebuilt")
@@ -63,8 +64,18 @@ class RedisStateStore:
         """Return the states of ``users`` (see ``StateStore``)."""
         if not users:
             return []
-        prefix = self._keys.user_prefix
-        return list(await self._read("MGET", *[prefix + user for user in users]))
+        keys, prefix = self._keys, self._keys.user_prefix
+        # Asked after the states, on the same connection: what a later owner wrote must not be taken for our own, should
+        # Redis forget that owner before we commit.
+        states, (epoch, owner) = await self._nodes.run(
+            [
+                Call(keys.meta, ["MGET", *[prefix + user for user in users]]),
+                Call(keys.meta, ["HMGET", keys.meta, "epoch", "owner"]),
+            ],
+            durably=False,
+        )
+        self._check_owner(int(epoch or 0), (owner or b"").decode())
+        return list(states)
 
     async def commit(self, commit: Commit) -> int:
         """Apply ``commit`` wholly and durably, and return the earliest due time (see ``StateStore``)."""
@@ -145,6 +156,16 @@ class RedisStateStore:
             meta.origin,
         ]
         await self._nodes.run([call("renew", [keys.meta, keys.timers, keys.outbox, keys.users], words)])
+
+    def _check_owner(self, epoch: int, owner: str) -> None:
+        if not self._epoch:
+            return
+        if epoch > self._epoch or (epoch == self._epoch and owner != self._owner):
+            raise Fenced(f"{self._keys.meta}: epoch {epoch} has taken over; this owner stops")
+        if epoch < self._epoch:
+            raise StateLost(
+                f"{self._keys.meta}: Redis holds epoch {epoch}, not {self._epoch}; starting over from what it does hold"
+            )
 
     async def close(self) -> None:
         """Release the connection (see ``StateStore``); the client stays open."""
