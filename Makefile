@@ -55,7 +55,8 @@ outages: setup  ## kill workers, Kafka and Redis again and again (45 minutes); p
 	  tests/faults tests/integration || failed=1; \
 	  $(BIN)/python -m tests.faults.table $(LEDGER) && exit $${failed:-0}
 
-# Atheris is in the dependency group `fuzz`, for Linux only; where it is missing the script says so.
+# Atheris is in the dependency group `fuzz`, for Linux only; where it is missing the script says so, and fails on Linux
+# on x86-64, where it can be had.
 FUZZ_SECONDS ?= 600
 fuzz: setup  ## break definitions and conditions, guided by coverage (20 minutes; FUZZ_SECONDS=600 each)
 	-$(BIN)/python -m pip install --quiet --only-binary :all: 'atheris>=3.0'

@@ -31,8 +31,9 @@ class RejectionReason(StrEnum):
     ``bad_timestamp``       the time the event is to have cannot be read as ISO 8601, or is outside the years
                             1 to 9999; or a source that says where it is finds none there
     ``future_timestamp``    the event's time is later than its arrival by more than the clock skew allowed
-    ``misplaced``           the record was forwarded, and its user does not belong where it came either (one that
-                            is misplaced where it was sent is forwarded)
+    ``misplaced``           the record had been forwarded to a partition where its user does not belong either: its
+                            source was changed on the way, or workers have different partitioners (a record
+                            that merely lies in the wrong partition is forwarded and is no dead letter)
     ``not_forwarded``       a record on ``segstream-rerouted`` that does not say where it was forwarded from
     ``unexpected_control``  a control record on a topic or in a mode that takes none
     ======================  ==============================================================================

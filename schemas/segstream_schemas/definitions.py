@@ -276,7 +276,7 @@ class SourceDefinition(_Part):
     )
     message_id: Found | None = Field(
         None,
-        description="Where an id is by which a repeat is known; by default its place in Kafka.",
+        description="Where an id is by which a repeat in this topic is known; by default its place in Kafka.",
         examples=["answer_id"],
     )
     event: Words | None = Field(

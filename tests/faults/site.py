@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import random
 import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -30,6 +29,7 @@ from tests.checker import (
     stories,
 )
 from tests.deployments import SHOP, orders
+from tests.faults.seeds import draw_seed
 from tests.operations import last_incarnations
 from tests.workers import OUTPUTS, Scene, Worker, ends, progress, send
 
@@ -63,6 +63,8 @@ class Site:
     ----------
     scene, calm : Scene
         The two deployments.
+    seed : int
+        By which the events are drawn, see `seeds`.
     sent : int
         Events so far.
     """
@@ -84,8 +86,7 @@ class Site:
         self.calm = Scene(kafka, calm_redis, f"{prefix}calm-", inputs, partitions)
         self.definitions = folder / "shop.yaml"
         self.definitions.write_text(SHOP)
-        self.seed, self.sent, self._replication = random.randrange(1 << 32), 0, replication
-        print(f"seed {self.seed}")  # noqa: T201 - shown when the test fails
+        self.seed, self.sent, self._replication = draw_seed(), 0, replication
 
     async def open(self) -> Site:
         """Create the topics of both deployments."""

@@ -1,11 +1,13 @@
 """The README's table of faults: ``python -m tests.faults.table LEDGER`` prints it from the file of a run's results.
 
-Of several results of one fault the last counts; the exit code is 1 if one of them is a failure.
+There it stands between ``<!-- faults: begin -->`` and ``<!-- faults: end -->``; `shown` reads it. Of several results of
+one fault the last counts; the exit code is 1 if one of them is a failure.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import sys
 from collections.abc import Iterable
 from pathlib import Path
@@ -46,6 +48,23 @@ def table(lines: Iterable[str]) -> str:
         f"| {', '.join(map(str, row['incarnations']))} | {row['result']} |\n"
         for row in rows.values()
     )
+
+
+def shown(text: str) -> list[str]:
+    r"""Return the faults of the table in a page, row by row.
+
+    Raises
+    ------
+    ValueError
+        It has none, or more than one.
+
+    Examples
+    --------
+    >>> shown(f"<!-- faults: begin -->\n{HEAD}| broker gone | SIGKILL | 1 | …\n<!-- faults: end -->")
+    ['broker gone']
+    """
+    (table,) = re.findall(r"<!-- faults: begin -->\n(.*?)<!-- faults: end -->", text, re.DOTALL)
+    return [row.split("|")[1].strip() for row in table.splitlines()[2:]]
 
 
 def main(arguments: list[str]) -> int:

@@ -7,6 +7,7 @@ from typing import Any
 
 from segstream.adapters.redis.connection import connect
 from segstream.runner import Pace
+from tests.checker import compacted_of, hashes_of, member_lists_of, stories
 from tests.faults.ledger import entry
 from tests.faults.site import Site, until_logged
 from tests.workers import Worker, ends, progress
@@ -36,13 +37,26 @@ async def test_a_worker_frozen_past_its_session_tells_nothing_when_it_wakes(site
             assert await _unfinished(site)
             with Worker(site.environment(batch=1_000)) as second:
                 await site.applied(second)
+                before = await _everything(site)
                 first.child.thaw()
                 await until_logged(first, '"assigned"', 2)
+                assert await _everything(site) == before, "it told or showed something of what it had in hand"
                 assert await asyncio.to_thread(second.stop) == 0
             await site.feed(500)
             await site.applied(first)
             assert await asyncio.to_thread(first.stop) == 0
         row.tell(await site.check_same(), site.sent)
+
+
+async def _everything(site: Site) -> tuple[object, ...]:
+    """Return what is told and what is shown: the changes, the compacted topic, users' hashes and the member lists."""
+    scene = site.scene
+    return (
+        await stories(scene),
+        await compacted_of(scene),
+        await hashes_of(scene),
+        await member_lists_of(scene),
+    )
 
 
 async def _unfinished(site: Site) -> bool:

@@ -20,6 +20,7 @@ from segstream.core.time import format_time
 from segstream.local.ports import free_port
 from segstream.local.redis import LocalRedis
 from tests.conftest import Topics
+from tests.faults.seeds import draw_seed
 from tests.health import health, metrics
 from tests.redis_users import RestrictedRedis
 from tests.workers import Scene, Worker, applied, send, track
@@ -145,9 +146,7 @@ def quarters(samples: list[Sample]) -> list[Sample]:
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="asks /proc what a process takes")
 async def test_memory_files_and_keys_level_off(topics: Topics, redis: LocalRedis, tmp_path: Path) -> None:
     """At half the maximum rate, as measured first: the last quarter takes no more than the third; nothing is lost."""
-    scene, port, seed = await make_scene(topics, redis), free_port(), random.randrange(1 << 32)
-    print(f"seed {seed}")  # noqa: T201 - shown when the test fails
-    draw = random.Random(seed)
+    scene, port, draw = await make_scene(topics, redis), free_port(), random.Random(draw_seed())
     definitions = tmp_path / "soak.yaml"
     definitions.write_text(DEFINITIONS)
     client = Redis.from_url(redis.url)

@@ -15,9 +15,10 @@ from typing import Any
 import orjson
 import pytest
 from aiokafka import AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from redis.asyncio import Redis
 
+from segstream.adapters.kafka.letters import Mark
 from segstream.core.dead_letters import dead_letter
 from segstream.core.partitioning import murmur2
 from segstream.core.records import LogRecord, Rejected
@@ -205,6 +206,74 @@ async def put_letters(scene: Scene, records: Sequence[LogRecord]) -> None:
             )
     finally:
         await producer.stop()
+
+
+async def test_a_record_told_again_is_not_sent_again_when_its_first_letter_is_gone(
+    deployments: Deployments, scene: Scene
+) -> None:
+    """Its mark stays as long as the topic has a letter of it, also when record and first letter are gone; then it goes."""
+    letters = scene.topic("dead_letters")
+    records = [record._replace(offset=0) for record in failed(scene.events[0], 6)]
+    environment = scene.environment(deployments.file("shop.yaml", DEFINITIONS))
+    await put_letters(scene, [*records, *records])
+    dry = await dead_letters(environment, "replay", "--dry-run")
+    assert (dry["reasons"][0]["records"], dry["before"]) == (6, 0)
+    done = await dead_letters(environment, "replay", "--yes")
+    assert (done["sent"], done["before"]) == (6, 0)
+    sent = await sent_numbers(scene)
+
+    # Retention takes the records, and the first letter of each.
+    first = {
+        number: len({record.value for record in part})
+        for number, part in enumerate(await read_all(scene, letters))
+    }
+    places = {
+        number: [record.offset for record in part]
+        for number, part in enumerate(await read_all(scene, scene.events[0]))
+    }
+    await delete_before(
+        scene,
+        {TopicPartition(scene.events[0], number): part[-1] + 1 for number, part in places.items() if part},
+    )
+    await put_letters(scene, [LogRecord(scene.events[0], 0, 99, DAY, b"u1", track("u1", LONG_AGO, 99))])
+    await delete_before(scene, {TopicPartition(letters, number): count for number, count in first.items()})
+    for expected in ((1, 6), (0, 7)):
+        done = await dead_letters(environment, "replay", "--yes")
+        assert (done["sent"], done["before"]) == expected
+    assert len(await marks(scene)) == 7
+    assert all(number == 99 for part in await sent_numbers(scene) for number in part)
+    assert sum(map(len, sent)) == 6
+
+    # Nothing is left of them: no mark is needed any more, and a replay that has looked at all letters takes them away.
+    ends = {number: part[-1].offset + 1 for number, part in enumerate(await read_all(scene, letters)) if part}
+    await delete_before(scene, {TopicPartition(letters, number): end for number, end in ends.items()})
+    await put_letters(scene, [LogRecord(scene.events[0], 0, 100, DAY, b"u1", track("u1", LONG_AGO, 100))])
+    done = await dead_letters(environment, "replay", "--yes", "--since", "1h")
+    assert (done["sent"], len(await marks(scene))) == (1, 8)
+    await put_letters(scene, [LogRecord(scene.events[0], 0, 101, DAY, b"u1", track("u1", LONG_AGO, 101))])
+    done = await dead_letters(environment, "replay", "--yes")
+    assert done["sent"] == 1
+    left = {Mark.decode(value).origin[2] for value in (await marks(scene)).values()}
+    assert left == {99, 100, 101}
+
+
+async def delete_before(scene: Scene, offsets: Mapping[TopicPartition, int]) -> None:
+    """Delete records, as retention does."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=scene.kafka)
+    await admin.start()
+    try:
+        await admin.delete_records(
+            {there: RecordsToDelete(before_offset=offset) for there, offset in offsets.items()}
+        )
+    finally:
+        await admin.close()
+
+
+async def marks(scene: Scene) -> dict[bytes, bytes]:
+    """Return key and value of each mark, as compaction would leave them."""
+    alone = scene._replace(partitions=1)
+    found = {record.key: record.value for part in await read_all(alone, marks_of(scene)) for record in part}
+    return {key: value for key, value in found.items() if value is not None}
 
 
 def failed(events: str, count: int) -> list[LogRecord]:

@@ -11,7 +11,8 @@ import time
 from collections import Counter
 from typing import Any, Final
 
-from aiokafka import AIOKafkaProducer
+from aiokafka import AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient, RecordsToDelete
 from redis.asyncio import Redis
 
 from segstream.core.partitioning import murmur2
@@ -19,7 +20,7 @@ from segstream.core.time import HOUR, parse_time
 from segstream_schemas.keys import ReadModelKeys
 from tests.deployments import Deployments
 from tests.operations import segstream
-from tests.workers import Scene, Worker, applied, read_all
+from tests.workers import Scene, Worker, applied, ends, read_all
 
 PARTITIONS: Final = 4
 ROWS: Final = 2_400
@@ -152,5 +153,44 @@ async def test_an_unkeyed_topic_is_applied_once_though_a_worker_is_killed(deploy
     changes = [change for part in await read_all(scene, scene.topic("changes")) for change in part]
     causes = [json.loads(change.value)["cause"] for change in changes]
     assert {cause["topic"] for cause in causes if cause["type"] == "event"} == {shuffled}
+    verified = await segstream(environment, "verify", "--json")
+    assert verified.code == 0, verified.out + verified.err
+
+
+async def test_begun_anew_everything_is_forwarded_and_applied_again(deployments: Deployments) -> None:
+    """Though the first forwarded records are gone: those left would hide the new ones with lower offsets in the source."""
+    (shuffled,) = await deployments.inputs("anew", partitions=PARTITIONS)
+    scene = await deployments.scene("anew", [shuffled], PARTITIONS)
+    events, draw = rows()[:400], random.Random(6)
+    await send(scene, [(draw.randrange(PARTITIONS), None, row) for _, row in events])
+    definitions = deployments.file("anew.yaml", DEFINITIONS.format(topic=shuffled, keyed="false"))
+    environment = scene.environment(definitions)
+    with Worker(environment) as worker:
+        await applied(scene, [worker], PATIENCE)
+        first = await forwarded_too(scene, [worker])
+        assert worker.stop() == 0
+    logs = await read_all(scene, scene.topic("rerouted"))
+    middles = {
+        TopicPartition(scene.topic("rerouted"), number): RecordsToDelete(records[len(records) // 2].offset)
+        for number, records in enumerate(logs)
+    }
+    admin = AIOKafkaAdminClient(bootstrap_servers=scene.kafka)
+    await admin.start()
+    await admin.delete_records(middles)
+    await admin.close()
+    refused = await segstream(environment, "reset", "--topic", shuffled, "--to", "earliest", "--yes")
+    assert (refused.code, "leave --topic out" in refused.err) == (2, True), refused.err
+    ran = await segstream(environment, "reset", "--to", "earliest", "--yes", "--json")
+    assert ran.code == 0, ran.err
+    begun = {part["partition"]: part["offsets"] for part in json.loads(ran.out)["partitions"]}
+    for there, end in (await ends(scene, [scene.topic("rerouted")])).items():
+        assert begun[there.partition][there.topic]["to"] == end
+    with Worker(environment) as worker:
+        await applied(scene, [worker], PATIENCE)
+        assert await forwarded_too(scene, [worker]) > first
+        assert worker.stop() == 0
+    visits = Counter(user for user, _ in events)
+    found = await answers(scene, sorted(visits))
+    assert {user: features["f:visits"] for user, (features, _) in found.items()} == dict(visits)
     verified = await segstream(environment, "verify", "--json")
     assert verified.code == 0, verified.out + verified.err

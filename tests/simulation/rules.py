@@ -7,6 +7,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from segstream.adapters.memory.state import MemoryStateStore
+from segstream.adapters.memory.state import Partition as Held
 from segstream.outbox import pack
 from segstream.partition import Draft, Partition
 from segstream.ports import Commit, EncodedView, TakeOver, Told
@@ -21,10 +22,19 @@ MOST: Final = 2_000
 
 
 class _SameEpoch(MemoryStateStore):
+    """Without epoch, and without owners' names, which are there for epochs given again; nobody asks for either."""
+
     async def take_over(self, told: Told, least: int = 0) -> TakeOver:
-        found = await super().take_over(told, least)
-        self._epoch = self._held.meta.epoch = found.meta.epoch = 1
+        found = await super().take_over(told._replace(owner=""), least)
+        held = self._held
+        held.owners.clear()
+        for meta in (held.meta, found.meta):
+            meta.epoch, meta.owner = 1, ""
+        self._epoch, self._owner = 1, ""
         return found
+
+    def _check_owner(self, held: Held) -> None:
+        pass
 
 
 class _AnyRevision(MemoryStateStore):
@@ -126,7 +136,9 @@ class Removal(NamedTuple):
 REMOVALS: Final[Mapping[str, Removal]] = MappingProxyType(
     {
         "epoch": Removal(
-            "the epoch", "every owner takes Redis over under the same epoch", Parts(store=_NoEpoch)
+            "the epoch",
+            "owners take Redis over under one epoch and no name, and no write asks for either",
+            Parts(store=_NoEpoch),
         ),
         "fence": Removal(
             "`InitProducerId` under one id per partition",

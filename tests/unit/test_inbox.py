@@ -88,6 +88,20 @@ def test_records_of_one_topic_do_not_wait_for_topics_that_are_read_to_their_end(
     assert inbox.take(10) == [], "what comes of orders may have arrived before"
 
 
+def test_forwarded_records_hold_no_other_topic_back() -> None:
+    """Their log may be stuck behind the transaction of a worker that was killed; those at hand are merged all the same."""
+    inbox = Inbox(["orders", "rerouted"], rerouted="rerouted")
+    inbox.add("orders", [record("orders", 0, 20)], fetched_all=True)
+    inbox.add("rerouted", [record("rerouted", 0, 10)], fetched_all=False)
+    assert not inbox.unsure("rerouted"), "nobody waits to know"
+    assert [r.topic for r in inbox.take(10)] == ["rerouted", "orders"]
+    inbox.clear()
+    inbox.add("rerouted", [record("rerouted", 1, 10)], fetched_all=False)
+    assert inbox.take(10) == [], "they wait for the others, as all topics do"
+    inbox.add("orders", [record("orders", 1, 20)], fetched_all=False)
+    assert [r.topic for r in inbox.take(10)] == ["rerouted", "orders"]
+
+
 def test_many_logs_share_a_workers_memory_for_records() -> None:
     """So that it does not grow with the number of partitions; one fetch of each always has room."""
     assert share_of(256 << 20, 4) == MOST_BYTES

@@ -106,7 +106,14 @@ def test_every_setting_named_exists(page: str) -> None:
     known = {f"{PREFIX}{name.upper()}" for name in Settings.model_fields} | {f"{PREFIX}SETTINGS"}
     known |= {
         f"{PREFIX}{name}"
-        for name in ("TEST_KAFKA", "TEST_REDIS", "TEST_RECORD", "SIMULATION_SCHEDULES", "SIMULATION_FIRST")
+        for name in (
+            "TEST_KAFKA",
+            "TEST_REDIS",
+            "TEST_RECORD",
+            "TEST_SEED",
+            "SIMULATION_SCHEDULES",
+            "SIMULATION_FIRST",
+        )
     }
     named = set(re.findall(rf"\b{PREFIX}\w+", PAGES[page]))
     assert named <= known

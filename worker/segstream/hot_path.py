@@ -94,6 +94,7 @@ class HotPath:
                 sweep_rate=settings.sweep_rate,
             ),
             inbox_bytes=settings.inbox_mb << 20,
+            rerouted=settings.topic_rerouted,
             start_from=settings.start_from,
             release_seconds=self._drain_timeout * RELEASE_SHARE,
         )

@@ -27,7 +27,8 @@ class Inbox:
     """Queues by topic.
 
     While records wait on several topics the one that arrived first is taken first; a topic whose queue is empty
-    holds the others back unless all of it has been fetched.
+    holds the others back unless all of it has been fetched. Except the topic of forwarded records: between partitions
+    there is no order anyway, and another worker's unfinished transaction there must not stop a partition that is well.
 
     Parameters
     ----------
@@ -35,6 +36,8 @@ class Inbox:
         The input topics.
     most_bytes : int
         Bytes of each topic's records that may wait.
+    rerouted : str
+        The topic of forwarded records, if there is one.
 
     Examples
     --------
@@ -48,8 +51,8 @@ class Inbox:
     ['b', 'a']
     """
 
-    def __init__(self, topics: Iterable[str], most_bytes: int = MOST_BYTES) -> None:
-        self._most_bytes = most_bytes
+    def __init__(self, topics: Iterable[str], most_bytes: int = MOST_BYTES, rerouted: str = "") -> None:
+        self._most_bytes, self.rerouted = most_bytes, rerouted
         self._queues: dict[str, deque[Record]] = {topic: deque() for topic in topics}
         self._bytes = dict.fromkeys(self._queues, 0)
         self._fetched_all: dict[str, bool | None] = dict.fromkeys(self._queues)
@@ -80,8 +83,8 @@ class Inbox:
             self._fetched_all[topic] = None
 
     def unsure(self, topic: str) -> bool:
-        """Tell whether something was fetched of a topic, and not whether that was all."""
-        return self._fetched_all[topic] is False
+        """Tell whether something was fetched of a topic that holds others back, and not whether that was all."""
+        return self._fetched_all[topic] is False and topic != self.rerouted
 
     def full(self, topic: str) -> bool:
         """Tell whether a topic's records take so much memory that no more should be fetched."""
@@ -120,15 +123,21 @@ class Inbox:
     def _alone(self) -> deque[Record] | None:
         """Return the queue that all records come from until another is filled, as it mostly is; None if there is none."""
         waiting = [queue for queue in self._queues.values() if queue]
-        rest = (self._fetched_all[topic] for topic, queue in self._queues.items() if not queue)
-        return waiting[0] if len(waiting) == 1 and all(rest) else None
+        return waiting[0] if len(waiting) == 1 and not self._held_back() else None
 
     def _next(self) -> deque[Record] | None:
         """Return the queue whose first record comes next, None if that cannot be told yet."""
-        if any(not queue and not self._fetched_all[topic] for topic, queue in self._queues.items()):
+        if self._held_back():
             return None
         waiting = [queue for queue in self._queues.values() if queue]
         return min(waiting, key=lambda queue: queue[0].timestamp, default=None)
+
+    def _held_back(self) -> bool:
+        """Tell whether what comes next may be a record that is not fetched yet."""
+        return any(
+            not queue and not self._fetched_all[topic] and topic != self.rerouted
+            for topic, queue in self._queues.items()
+        )
 
 
 def weight(record: Record) -> int:

@@ -43,6 +43,8 @@ async def test_redis_may_die_and_come_back(broker: SecureKafka, history: History
         await check_everywhere(scene, told)
 
 
+# `tests/faults/test_kafka.py` loses brokers, too; this one looks at what the worker says meanwhile.
+@pytest.mark.long
 async def test_kafka_may_die_and_come_back(history: History) -> None:
     """Killed in the middle and started again: what was committed and not told is told, once."""
     with ApacheKafka() as kafka, RestrictedRedis(durable=False) as redis:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import orjson
 import pytest
 
 from segstream.adapters.kafka.client import KafkaSettings
 from segstream.adapters.kafka.letters import Mark
-from segstream.adapters.kafka.replays import Replay, Target
+from segstream.adapters.kafka.replays import Replay, Tally, Target
+from segstream.adapters.kafka.survey import Found
 from segstream.core.dead_letters import dead_letter
 from segstream.core.events import decode
-from segstream.core.letters import REPLAYED_HEADER, Letter, Wanted, excerpt, mark, original, shown
+from segstream.core.letters import REPLAYED_HEADER, Letter, Wanted, excerpt, letter_in, mark, original, shown
 from segstream.core.partitioning import murmur2
 from segstream.core.records import LogRecord, Rejected
 from segstream_schemas import DeadLetter, RejectionReason
@@ -100,6 +102,54 @@ def test_showing_the_place_never_fails() -> None:
         if isinstance(rejected, Rejected):
             assert all(len(line) < 500 for line in excerpt(record.value, rejected.where))
             assert len(shown(record.value)) < 5_000
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "line 9 column 1",
+        "line 0 column 0",
+        "line 2 column 1",
+        f"line {'9' * 5000} column 1",
+        f"byte {'9' * 5000}",
+    ],
+)
+def test_a_place_that_a_record_does_not_have_is_not_shown(where: str) -> None:
+    """A letter that somebody else wrote may name any."""
+    assert list(excerpt(b'{"type": 5}', where)) in ([], ["", "^"])
+
+
+@pytest.mark.parametrize("part", ["value", "key", "headers"])
+@pytest.mark.parametrize("text", ["abc", "@@@@", "aGVs bG8=", "é"])
+def test_a_letter_whose_record_cannot_be_taken_out_is_none(part: str, text: str) -> None:
+    """So it is found where letters are read, and named; it does not end what reads them."""
+    content = letter_of(LogRecord("events", 2, 17, 0, b"00042", b"{}", (("trace", b"x"),))).content
+    assert letter_in(content.model_dump_json().encode()) == content
+    wrong = {part: [["trace", text]] if part == "headers" else text}
+    with pytest.raises(ValueError, match=r"base64|padding|ASCII|Base64|data"):
+        letter_in(orjson.dumps(content.model_dump(mode="json") | wrong))
+
+
+def replay_of(*marks: Mark) -> Replay:
+    """Return a replay that has read marks."""
+    target = Target("segment-dead-letters", ("events",), murmur2, "segstream-dead-letters")
+    replay = Replay(KafkaSettings(), target, Wanted(), lambda _done, _total: None)
+    replay._topics = {"events": Found(2, 1, {})}
+    replay._known = {found.known_by for found in marks}
+    return replay
+
+
+def test_a_record_told_twice_is_sent_once_and_not_counted_as_sent_before() -> None:
+    """That it is only when a mark says so; and then once, as it was sent once."""
+    record = LogRecord("events", 2, 17, 0, b"00042", b"{}")
+    twice = [letter_of(record), letter_of(record, offset=9)]
+    for replay, expected in (
+        (replay_of(), ([True, False], 1, 0)),
+        (replay_of(Mark.of(twice[0])), ([False, False], 0, 1)),
+    ):
+        tally = Tally()
+        sendable = [replay._sendable(letter, tally) for letter in twice]
+        assert (sendable, tally.sent.total(), tally.before) == expected
 
 
 def test_a_record_sent_again_says_where_its_last_letter_lies() -> None:

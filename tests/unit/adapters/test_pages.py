@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import logging
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from aiohttp.test_utils import TestClient, TestServer
 from faust.web.drivers.aiohttp import Web
 
 from segstream.access import Password
+from segstream.adapters import user_pages
 from segstream.adapters.control import _App
 from segstream.adapters.pages import LONGEST_PATH
 from segstream.adapters.user_pages import MOST, add_user_pages
@@ -26,7 +28,7 @@ PATHS = ("/users/u1", "/users/u1/segments", "/users/u1/segments/loyal")
 
 
 class Desk:
-    """Knows two users; `open` lets answers out."""
+    """Knows three users; `open` lets answers out."""
 
     def __init__(self) -> None:
         self.open, self.asked = asyncio.Event(), 0
@@ -38,7 +40,7 @@ class Desk:
         await self.open.wait()
         if user == "broken":
             raise ServerError("Redis at one:6379: gone")
-        if user not in {"u1", "a/b c"}:
+        if user not in {"u1", "a/b c", "{x}"}:
             raise SegstreamError(f"nothing is known of user {user!r}")
         return {"user_id": user}
 
@@ -114,12 +116,14 @@ async def test_without_the_token_nothing_is_told_or_asked(
 async def test_with_the_token_each_page_answers_as_json(client: TestClient[Any, Any]) -> None:
     """Ids are decoded from the path; a slash in one does not end it."""
     for path, told in zip(
-        (*PATHS, "/users/a%2Fb%20c"),
+        (*PATHS, "/users/a%2Fb%20c", "/users/%7Bx%7D", "/users/%7Bx%7D/segments"),
         (
             {"user_id": "u1"},
             {"user_id": "u1", "segment": None},
             {"user_id": "u1", "segment": "loyal"},
             {"user_id": "a/b c"},
+            {"user_id": "{x}"},
+            {"user_id": "{x}", "segment": None},
         ),
         strict=True,
     ):
@@ -167,6 +171,50 @@ async def test_only_some_questions_may_wait(client: TestClient[Any, Any], desk: 
     assert desk.asked == 1
     desk.open.set()
     assert [(await each).status for each in rest] == [200] * MOST
+
+
+async def test_a_question_that_takes_too_long_keeps_its_turn_until_it_ends(
+    client: TestClient[Any, Any], desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is given up, but its thread runs on: the next is not begun beside it."""
+    monkeypatch.setattr(user_pages, "SECONDS", 0.05)
+    desk.open.clear()
+    for _ in range(3):
+        answer = await client.get(PATHS[0], headers=SHOWN)
+        assert (answer.status, answer.headers["Retry-After"]) == (503, "2")
+        assert desk.asked == 1
+    monkeypatch.setattr(user_pages, "SECONDS", 30.0)
+    desk.open.set()
+    assert (await client.get(PATHS[0], headers=SHOWN)).status == 200
+    assert desk.asked == 2
+
+
+@pytest.mark.parametrize(
+    "request_line",
+    [
+        "GET /users/jörg-secret HTTP/1.1".encode(),
+        b"GET /users/\xff-secret HTTP/1.1",
+        b"GET /users/a b-secret HTTP/1.1",
+        b"GET http://[secret/ HTTP/1.1",
+        b"GET / HTTP/1.1\r\nsecret\xff: x",
+    ],
+)
+async def test_what_is_no_request_is_refused_and_not_quoted_in_the_log(
+    client: TestClient[Any, Any], caplog: pytest.LogCaptureFixture, request_line: bytes
+) -> None:
+    """It may have somebody's id in it, and nobody has shown a token."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", client.port)
+    try:
+        writer.write(request_line + b"\r\nHost: x\r\n\r\n")
+        async with asyncio.timeout(10):
+            assert b" 400 " in await reader.readline()
+    finally:
+        writer.close()
+    shown = logging.Formatter().format
+    (entry,) = [shown(record) for record in caplog.records if record.name == "aiohttp.server"]
+    assert entry.startswith("A client sent what is no HTTP request: ")
+    assert "secret" not in entry
+    assert "\n" not in entry
 
 
 async def test_what_is_no_question_in_a_line_is_refused(client: TestClient[Any, Any], desk: Desk) -> None:

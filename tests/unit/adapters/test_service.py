@@ -31,10 +31,15 @@ async def nothing() -> None:
     """Prepare nothing."""
 
 
-def service(prepare: Callable[[], Awaitable[object]], closed: list[str]) -> SegmentationService:
+def service(
+    prepare: Callable[[], Awaitable[object]],
+    closed: list[str],
+    *,
+    make_consumer: Callable[[ConsumerRebalanceListener], AIOKafkaConsumer] = never,
+    vitals: Vitals | None = None,
+) -> SegmentationService:
     """Return a service that has nothing to connect to."""
-    holdings, vitals = Holdings(), Vitals()
-    make_consumer: Callable[[ConsumerRebalanceListener], AIOKafkaConsumer] = never
+    holdings, vitals = Holdings(), vitals or Vitals()
     make_flow: Callable[[int, int], Flow] = never
     membership = Membership(
         holdings,
@@ -46,6 +51,7 @@ def service(prepare: Callable[[], Awaitable[object]], closed: list[str]) -> Segm
         partitions=lambda: 1,
         pace=Pace(),
         inbox_bytes=1 << 20,
+        rerouted="segstream-rerouted",
         start_from="earliest",
         release_seconds=1,
     )
@@ -91,6 +97,63 @@ async def test_a_service_asked_to_stop_while_it_starts_does_not_join() -> None:
     async with asyncio.timeout(5):
         await started.on_start()  # joining would fail here
     assert started.should_stop
+
+
+class Unled:
+    """A consumer of a group without a coordinator: it waits for ever, and forgets the first cancellation."""
+
+    _coordinator = _fetcher = _client = None
+
+    def __init__(self) -> None:
+        self.cancelled = 0
+
+    async def start(self) -> None:
+        """Wait to be given something."""
+        while True:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                self.cancelled += 1
+                if self.cancelled > 1:
+                    raise
+
+    def assignment(self) -> set[TopicPartition]:
+        """Return nothing."""
+        return set()
+
+    async def stop(self) -> None:
+        """Close nothing."""
+
+
+class Counted(Vitals):
+    """Counts signs of life."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count, self.third = 0, asyncio.Event()
+
+    def polled(self) -> None:
+        """Note one."""
+        super().polled()
+        self.count += 1
+        if self.count > 2:
+            self.third.set()
+
+
+async def test_while_the_group_cannot_be_joined_there_are_signs_of_life_and_it_can_be_stopped(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Kafka answers, but has no coordinator: a restart would not help; and stopping ends the attempt."""
+    monkeypatch.setattr("segstream.adapters.service.JOIN_LOOK", 0.01)
+    consumer, vitals = Unled(), Counted()
+    started = service(nothing, [], make_consumer=lambda _: consumer, vitals=vitals)
+    starting = asyncio.create_task(started.on_start())
+    async with asyncio.timeout(10):
+        await vitals.third.wait()
+        assert not starting.done()
+        await started.stop()
+        await starting
+    assert consumer.cancelled == 2
 
 
 async def test_what_the_group_hands_out_while_the_worker_leaves_is_not_taken() -> None:

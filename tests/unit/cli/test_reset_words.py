@@ -42,7 +42,7 @@ def test_a_reset_that_drops_says_who_is_forgotten_and_what_is_read_again() -> No
         "- users in these events enter their segments again, with the times of the events",
         "- a new incarnation begins, 5 or later; consumers replace what they hold of a user at its first record of it",
     ]
-    done = [Done(0, 1_200, 5), Done(1, 1, 5)]
+    done = [Done(0, 1_200, 5, {"events": 4_000}), Done(1, 1, 5, {"events": 0})]
     assert document(wish, plan, done)["partitions"][0] == {
         "partition": 0,
         "users_dropped": 1_200,

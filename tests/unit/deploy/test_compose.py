@@ -123,14 +123,15 @@ def test_redis_keeps_what_it_acknowledges_and_never_evicts() -> None:
 
 
 def test_two_workers_have_ports_memory_and_time_to_drain() -> None:
-    """As many published ports at least, a cache that fits, and longer to stop than the worker takes."""
+    """As many published ports at least, a cache and an inbox that fit, and longer to stop than the worker takes."""
     worker = SERVICES["worker"]
     assert worker["deploy"]["replicas"] == 2
     (published,) = worker["ports"]
     first, last, inside = re.fullmatch(r"127\.0\.0\.1:(\d+)-(\d+):(\d+)", published).groups()  # type: ignore[union-attr]
     assert int(last) - int(first) + 1 >= worker["deploy"]["replicas"]
     assert int(inside) == Settings.model_fields["web_port"].default
-    assert int(worker["environment"]["SEGSTREAM_CACHE_MB"]) + 400 <= 1024
+    inbox = worker["environment"].get("SEGSTREAM_INBOX_MB", Settings.model_fields["inbox_mb"].default)
+    assert int(worker["environment"]["SEGSTREAM_CACHE_MB"]) + int(inbox) + 150 <= 1000
     assert worker["deploy"]["resources"]["limits"]["memory"] == "1G"
     drain = parse_duration(worker["environment"]["SEGSTREAM_DRAIN_TIMEOUT"])
     assert parse_duration(worker["stop_grace_period"]) >= 1.33 * drain

@@ -162,11 +162,15 @@ def test_a_pod_has_longer_to_end_than_the_worker_takes_to_drain(overlay: str) ->
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
-def test_the_cache_fits_the_memory(overlay: str) -> None:
-    """With 400 MB for the interpreter, its libraries, River in the worker that trains, and batches in hand."""
+def test_the_cache_and_the_inbox_fit_the_memory(overlay: str) -> None:
+    """With 150 MB for the interpreter, its libraries and batches in hand."""
     (container,) = one(overlay, "StatefulSet", "segstream")["spec"]["template"]["spec"]["containers"]
-    cache = int(_settings(overlay)["SEGSTREAM_CACHE_MB"]) << 20
-    assert cache + (400 << 20) <= _bytes(container["resources"]["limits"]["memory"])
+    settings = Settings.model_fields
+    most = sum(
+        int(_settings(overlay).get(f"SEGSTREAM_{name.upper()}", settings[name].default))
+        for name in ("cache_mb", "inbox_mb")
+    )
+    assert (most + 150) << 20 <= _bytes(container["resources"]["limits"]["memory"])
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from segstream.adapters.kafka.errors import kafka_errors
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from aiokafka import TopicPartition
 
@@ -49,7 +51,11 @@ class LogWatch:
         self.read_all_at: dict[TopicPartition, int] = {}
 
     async def look(self) -> None:
-        """Tell each runner the moment up to which all that arrived has been fetched."""
+        """Tell each runner the moment up to which all that arrived has been fetched.
+
+        All but forwarded records in or behind a transaction that is not finished, which cannot be read yet: a worker
+        that was killed in the middle would stop the timers of partitions that are well until Kafka ends it.
+        """
         assigned = self._holdings.assigned()
         if not assigned:
             self.ends, self.read_all, self.read_all_at = {}, set(), {}
@@ -65,7 +71,8 @@ class LogWatch:
         consumer = self._holdings.consumer
         self.read_all = read_all = {there for there in here if await consumer.position(there) >= ends[there]}
         self.read_all_at = {there: at for there, at in self.read_all_at.items() if there in ends}
-        behind = {there.partition for there in here if there not in read_all}
+        hidden = await self._hidden([there for there in here if there not in read_all])
+        behind = {there.partition for there in here if there not in read_all and there not in hidden}
         for there in here:
             runner = self._holdings.runners.get(there.partition)
             if runner is None:
@@ -76,3 +83,18 @@ class LogWatch:
             if there.partition not in behind and not self._replay:
                 runner.known_until = asked_at
             runner.poke()
+
+    async def _hidden(self, unread: Sequence[TopicPartition]) -> set[TopicPartition]:
+        """Return those logs of forwarded records of which everything is read that can be."""
+        runners, consumer = self._holdings.runners, self._holdings.consumer
+        asked = [
+            there
+            for there in unread
+            if there.partition in runners and there.topic == runners[there.partition].inbox.rerouted
+        ]
+        if not asked:
+            return set()
+        with kafka_errors("ask where forwarded records end"):
+            # As the workers read, "read_committed", a log ends where its first unfinished transaction begins.
+            visible = await consumer.end_offsets(asked)
+            return {there for there in asked if await consumer.position(there) >= visible[there]}

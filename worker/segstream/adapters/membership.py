@@ -61,6 +61,8 @@ class Membership:
     pace : Pace
     inbox_bytes : int
         Most memory for records fetched and not applied, over all partitions.
+    rerouted : str
+        The topic of forwarded records.
     start_from : str
         Where a first start begins.
     release_seconds : float
@@ -86,13 +88,14 @@ class Membership:
         partitions: Callable[[], int],
         pace: Pace,
         inbox_bytes: int,
+        rerouted: str,
         start_from: str,
         release_seconds: float,
     ) -> None:
         self._holdings, self._committer, self._vitals, self._tally = holdings, committer, vitals, tally
         self._make_consumer, self._make_flow, self._partitions = make_consumer, make_flow, partitions
         self._pace, self._start_from, self._release_seconds = pace, start_from, release_seconds
-        self._inbox_bytes, self._leaving = inbox_bytes, False
+        self._inbox_bytes, self._rerouted, self._leaving = inbox_bytes, rerouted, False
         self._runs: dict[int, asyncio.Task[None]] = {}
         self._log = structlog.get_logger("segstream")
 
@@ -132,7 +135,7 @@ class Membership:
         for number in numbers:
             topics = [there.topic for there in assigned if there.partition == number]
             make_flow = partial(self._make_flow, number, len(numbers))
-            inbox = Inbox(topics, share_of(self._inbox_bytes, len(assigned)))
+            inbox = Inbox(topics, share_of(self._inbox_bytes, len(assigned)), self._rerouted)
             runner = Runner(number, make_flow, inbox, self, self._pace, self._tally)
             self._holdings.runners[number] = runner
             self._runs[number] = asyncio.create_task(self._run(runner), name=f"partition-{number}")

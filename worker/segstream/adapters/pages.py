@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 from typing import TYPE_CHECKING, Any, Final
 
 import faust
 from aiohttp import web
+from aiohttp.http_exceptions import HttpProcessingError
 from faust.web.drivers.aiohttp import Web
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
@@ -41,6 +43,17 @@ class OwnPages(Web):
         super().__init__(app, **kwargs)
         self.web_app.middlewares.append(_only_questions)
         self.web_app.on_response_prepare.append(_add_headers)
+        logging.getLogger("aiohttp.server").addFilter(_without_the_request)
+
+
+def _without_the_request(record: logging.LogRecord) -> bool:
+    """Let a log entry pass, but say of what is no HTTP only that: aiohttp would quote it, and it may have an id in it."""
+    error = record.exc_info[1] if record.exc_info else None
+    if isinstance(error, HttpProcessingError):
+        record.levelno, record.levelname = logging.WARNING, logging.getLevelName(logging.WARNING)
+        record.msg, record.args = "A client sent what is no HTTP request: %s", (type(error).__name__,)
+        record.exc_info = record.exc_text = None
+    return True
 
 
 @web.middleware

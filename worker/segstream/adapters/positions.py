@@ -22,8 +22,10 @@ async def find_positions(
 ) -> dict[TopicPartition, int]:
     """Return the next offset of each of a partition number's logs.
 
-    The topic of forwarded records may be new to a state: it is read from the beginning then, since another worker may
-    have forwarded something already. Where a topic is begun is committed at once: "latest" must not mean another place after a restart.
+    The topic of forwarded records is begun at its first record, whatever ``start_from`` says: another worker may have
+    forwarded something before this partition was taken over, also on a first start, and that arrived after the source
+    was begun. What an earlier deployment has left there cannot be told apart and counts too; a reset of all partitions
+    before the first start leaves it out. Where a topic is begun is committed at once: "latest" must not mean another place after a restart.
 
     Parameters
     ----------
@@ -34,7 +36,7 @@ async def find_positions(
     partition : Partition
         Taken over.
     start_from : str
-        Where a first start begins.
+        Where a first start begins input topics.
 
     Raises
     ------
@@ -50,7 +52,7 @@ async def find_positions(
     for there in sorted(here, key=lambda there: (there.topic == rerouted, there.topic)):
         with kafka_errors(f"find the position of {there.topic}-{there.partition}"):
             committed = None if known else await consumer.committed(there)
-            first = "earliest" if known and there.topic == rerouted else start_from
+            first = "earliest" if there.topic == rerouted else start_from
             offsets[there] = await starting_offset(
                 consumer, there, applied.get(there.topic), committed, first
             )

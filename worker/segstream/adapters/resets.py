@@ -33,15 +33,16 @@ from segstream.adapters.redis.scripts import Call
 from segstream.adapters.redis.state import RedisStateStore, read_meta
 from segstream.core.clusters import Snapshot
 from segstream.core.definitions import read_definitions
+from segstream.core.origin import Origin
 from segstream.core.time import format_duration
 from segstream.errors import DefinitionError, PositionError, UsageError
 from segstream.library import Library, Version
-from segstream.ports import NOTHING_TOLD
+from segstream.ports import NOTHING_TOLD, Meta
 from segstream.resetting import PENDING, Resetter
 
 if TYPE_CHECKING:
     from segstream.adapters.redis.connection import Client
-    from segstream.ports import Meta, OutRecord, Publisher, Told
+    from segstream.ports import OutRecord, Publisher, Told
     from segstream.settings import Settings
 
 
@@ -146,11 +147,14 @@ class Done(NamedTuple):
     ----------
     number, users, incarnation : int
         The partition, how many users were dropped, and the incarnation begun.
+    positions : dict of str to int
+        Per topic, the offset that is read next.
     """
 
     number: int
     users: int
     incarnation: int
+    positions: dict[str, int]
 
 
 class _Nowhere:
@@ -227,6 +231,8 @@ class Resets:
                 _refuse_to_keep(number, meta, users, moves)
             unfinished = meta.reset.startswith(PENDING)
             parts.append(Part(number, users, meta.incarnation, unfinished, moves))
+        dropped = () if wish.keep_state else numbers
+        refuse_new_log(parts, [meta for number, (meta, _) in enumerate(found) if number not in dropped])
         return Plan(partitions, made_with, parts)
 
     async def refuse_members(self) -> None:
@@ -270,10 +276,11 @@ class Resets:
         return done
 
     async def _keep(self, part: Part, segments: Sequence[str], plan: Plan) -> Done:
+        positions = {topic: move.log.place for topic, move in part.moves.items()}
         async with self._resetter(part.number, segments, plan) as resetter:
             incarnation = await resetter.take_over() + 1
-            await resetter.move(incarnation, {topic: move.log.place for topic, move in part.moves.items()})
-        return Done(part.number, 0, incarnation)
+            await resetter.move(incarnation, positions)
+        return Done(part.number, 0, incarnation, positions)
 
     async def _drop(
         self, wish: Wish, plan: Plan, segments: Sequence[str], report: Callable[[int, int], None]
@@ -283,6 +290,8 @@ class Resets:
             async with self._resetter(part.number, segments, plan) as resetter:
                 highest = max(highest, await resetter.take_over())
                 await resetter.mark(wish.command)
+        # Not before all are marked: that has forwarded what was owed, and nobody forwards any more.
+        behind = {} if wish.partition is not None else await self._behind_forwarded(wish, plan)
         done = []
         for part in plan.parts:
             async with self._resetter(part.number, segments, plan) as resetter:
@@ -290,10 +299,23 @@ class Resets:
                 users = await resetter.drop(highest + 1, partial(report, part.number))
                 # One above all, whatever partition a user is in from now on.
                 positions = {topic: move.log.place for topic, move in part.moves.items()}
+                positions |= behind.get(part.number, {})
                 known = plan.partitions if part.number < plan.partitions else 0
                 await resetter.begin(highest + 2, positions, known)
-                done.append(Done(part.number, users, highest + 2))
+                done.append(Done(part.number, users, highest + 2, positions))
         return done
+
+    async def _behind_forwarded(self, wish: Wish, plan: Plan) -> dict[int, dict[str, int]]:
+        """Return the position behind all forwarded records, per partition, where a reset of all of them goes on there."""
+        rerouted = self._settings.topic_rerouted
+        if wish.topic == rerouted:
+            return {}
+        logs = [TopicPartition(rerouted, part.number) for part in plan.parts if rerouted in part.moves]
+        found = await survey(self._kafka, self._settings.group, logs, Place("latest"))
+        if wish.topic is not None:
+            for there, log in found.items():
+                place_of_forwarded(wish, Meta(), there, log)
+        return {there.partition: {there.topic: log.end} for there, log in found.items()}
 
     @asynccontextmanager
     async def _resetter(self, number: int, segments: Sequence[str], plan: Plan) -> AsyncIterator[Resetter]:
@@ -353,7 +375,7 @@ class Resets:
         return [wish.partition]
 
     async def _survey(self, wish: Wish, numbers: Sequence[int]) -> dict[TopicPartition, Log]:
-        # Forwarded records go on where they are, unless a state is begun anew, or their topic is named.
+        # Forwarded records go on where they are, unless a state is begun anew (`place_of_forwarded`), or their topic is named.
         given = self._settings.topics
         topics = (*given, self._settings.topic_rerouted)
         if wish.topic is not None and wish.topic not in topics:
@@ -386,6 +408,8 @@ class Resets:
     def _move(self, wish: Wish, meta: Meta, there: TopicPartition, log: Log) -> Move:
         applied = meta.offsets.get(there.topic)
         before = None if applied is None else applied + 1
+        if there.topic == self._settings.topic_rerouted != wish.topic:
+            return Move(before, log._replace(place=place_of_forwarded(wish, meta, there, log)))
         if wish.topic in (None, there.topic):
             return Move(before, log)
         if before is None or not log.beginning <= before <= log.end:
@@ -415,6 +439,79 @@ class Resets:
             await definitions.close()
             await models.close()
         return library
+
+
+def place_of_forwarded(wish: Wish, meta: Meta, there: TopicPartition, log: Log) -> int:
+    """Return where a partition that is begun anew goes on in the topic of forwarded records.
+
+    If all partitions begin anew, behind what is there: the sources forward it again, and of both, with the same offsets
+    of the sources, the first would count. If it is one partition, where its state once began, or at the later place
+    that was asked for: the others do not forward again.
+
+    Parameters
+    ----------
+    wish : Wish
+        Drops users, and does not name this topic.
+    meta : Meta
+        The partition's.
+    there : TopicPartition
+        Its log of forwarded records.
+    log : Log
+        ``log.place`` is the place that was asked for.
+
+    Raises
+    ------
+    UsageError
+        Only one topic is read again: the log has records of all, and does not say which of them are to count.
+
+    Examples
+    --------
+    >>> there, log = TopicPartition("segstream-rerouted", 1), Log(0, 9, None, 0)
+    >>> place_of_forwarded(Wish(Place("earliest"), None, None, keep_state=False), Meta(), there, log)
+    9
+    >>> place_of_forwarded(Wish(Place("earliest"), None, 1, keep_state=False), Meta(), there, log)
+    0
+    """
+    if wish.topic is not None:
+        if log.end > log.beginning:
+            raise UsageError(
+                f"--topic: {there.topic}-{there.partition} holds records that were forwarded, of this topic and maybe "
+                "others, and some would be lost or count twice; leave --topic out"
+            )
+        return log.end
+    if wish.partition is None:
+        return log.end
+    begun = Origin.load(meta.origin).begun.get(there.topic, 0)
+    return max(log.place, begun) if begun <= log.end else log.place
+
+
+def refuse_new_log(parts: Sequence[Part], kept: Sequence[Meta]) -> None:
+    """Refuse to go on in a log that was cut off or created anew while states remember offsets of what it forwarded.
+
+    They would take what it forwards from now on for repeats.
+
+    Parameters
+    ----------
+    parts : sequence of Part
+        What would be reset.
+    kept : sequence of Meta
+        Of the partitions whose users stay.
+
+    Raises
+    ------
+    UsageError
+        Saying to begin all partitions anew.
+    """
+    remembered = {mark for meta in kept for mark in meta.forwarded}
+    for part in parts:
+        for topic, move in part.moves.items():
+            where = f"{topic}-{part.number}"
+            if move.beyond and where in remembered:
+                raise UsageError(
+                    f"{where} ends at offset {move.log.end}, before the position {move.before}, and other partitions have "
+                    "applied records that were forwarded from it: what is forwarded from a new log would be taken for "
+                    "repeats. All partitions begin anew: leave --partition, --topic and --keep-state out"
+                )
 
 
 def _flat(reply: object) -> list[bytes]:

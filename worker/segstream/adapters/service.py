@@ -10,7 +10,8 @@ import faust
 import structlog
 from mode import Service
 
-from segstream.errors import SegstreamError
+from segstream.errors import SegstreamError, ServerError
+from segstream.runner import end
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Sequence
@@ -23,6 +24,9 @@ if TYPE_CHECKING:
 
 TICK: Final = 1.0
 """Seconds between two looks at new versions, the log's ends, and two acknowledgements."""
+
+JOIN_LOOK: Final = 1.0
+"""Seconds between two signs of life while the group is being joined, which lasts as long as Kafka has no coordinator."""
 
 RETRY: Final = 2.0
 """Seconds between two attempts to join the group anew."""
@@ -86,6 +90,7 @@ class SegmentationService(faust.Service):
         self._holdings, self._membership, self._fetcher, self._steps = holdings, membership, fetcher, steps
         self._vitals, self._drain_timeout = vitals, drain_timeout
         self._log = structlog.get_logger("segstream")
+        self._joining: asyncio.Task[None] | None = None
         membership.on_defect = self.crash
 
     async def on_start(self) -> None:
@@ -94,12 +99,14 @@ class SegmentationService(faust.Service):
             await part()
         if self.should_stop:  # asked to in the meantime
             return
-        await self._membership.join()
+        await self._join()
         self._log.info("joining")
 
     async def on_stop(self) -> None:
         """Finish what is in hand, publish it, acknowledge, and leave the group, all within the drain timeout."""
         self._vitals.stopping = True
+        if self._joining is not None:
+            await end([self._joining])
         await self._membership.leave(self._drain_timeout * RELEASE_SHARE, self._drain_timeout * LEAVE_SHARE)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._drain_timeout * CLOSE_SHARE):
@@ -125,15 +132,29 @@ class SegmentationService(faust.Service):
         self._log.warning("fetch_failed", error=str(lost))
         await self._membership.leave(self._drain_timeout * REJOIN_SHARE, LEAVE)
         while not self.should_stop:
-            self._vitals.polled()  # an outage of Kafka is no reason to be restarted
             try:
-                await self._membership.join()
+                await self._join()
             except SegstreamError as error:
                 self._log.warning("cannot_join", error=str(error))
                 await self._membership.leave(0, LEAVE_HALF_JOINED)
                 await self.sleep(RETRY)
             else:
                 return
+
+    async def _join(self) -> None:
+        """Join the group, however long that takes; return early when asked to stop."""
+        joining = self._joining = asyncio.create_task(self._membership.join(), name="join")
+        try:
+            while not joining.done() and not self.should_stop:
+                self._vitals.polled()  # an outage of Kafka is no reason to be restarted
+                await asyncio.wait({joining}, timeout=JOIN_LOOK)
+        finally:
+            await end([joining])
+        if self.should_stop:
+            return
+        if joining.cancelled():  # by aiokafka: nobody else did
+            raise ServerError("join the consumer group: Kafka's client gave it up; check the brokers")
+        joining.result()
 
     @Service.task
     async def _tick(self) -> None:

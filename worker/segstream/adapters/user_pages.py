@@ -26,6 +26,9 @@ MOST: Final = 8
 SECONDS: Final = 10.0
 """For an answer; Redis is given up after five."""
 
+_USER: Final = "{user:[^/]+}"
+"""Any id; aiohttp's own pattern leaves out those with braces."""
+
 
 def allowed(header: str | None, token: str) -> bool:
     """Tell whether an ``Authorization`` header shows the token, in a time that does not depend on how much of it is right.
@@ -66,15 +69,15 @@ def add_user_pages(
     """
     desk = _Desk(token)
 
-    @app.page("/users/{user}")
+    @app.page(f"/users/{_USER}")
     async def of_user(view: View, request: Request, user: str) -> Response:
         return await desk.answer(view, request, lambda: known(user))
 
-    @app.page("/users/{user}/segments")
+    @app.page(f"/users/{_USER}/segments")
     async def of_segments(view: View, request: Request, user: str) -> Response:
         return await desk.answer(view, request, lambda: explained(user, None))
 
-    @app.page("/users/{user}/segments/{segment}")
+    @app.page(f"/users/{_USER}/segments/{{segment}}")
     async def of_segment(view: View, request: Request, user: str, segment: str) -> Response:
         return await desk.answer(view, request, lambda: explained(user, segment))
 
@@ -107,9 +110,18 @@ class _Desk:
             raise ServerError(f"{MOST} questions wait already; ask again")
         self._inside += 1
         try:
-            async with asyncio.timeout(SECONDS), self._one:
-                return await question()
+            async with asyncio.timeout(SECONDS):
+                await self._one.acquire()
+                # The answer is found in a thread, which cannot be cancelled: it keeps its turn until it ends.
+                work = asyncio.ensure_future(question())
+                work.add_done_callback(self._ended)
+                return await asyncio.shield(work)
         except TimeoutError:
             raise ServerError(f"no answer within {SECONDS:.0f} s; ask again") from None
         finally:
             self._inside -= 1
+
+    def _ended(self, work: asyncio.Future[dict[str, Any]]) -> None:
+        self._one.release()
+        if not work.cancelled():
+            work.exception()  # nobody may be left to be told

@@ -189,7 +189,7 @@ def document(wish: Wish, plan: Plan, done: list[Done]) -> dict[str, Any]:
                 "offsets": {
                     topic: {
                         "from": move.before,
-                        "to": move.log.place,
+                        "to": begun[part.number].positions[topic],
                         "log_begins": move.log.beginning,
                         "log_ends": move.log.end,
                     }

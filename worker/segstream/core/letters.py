@@ -100,9 +100,28 @@ class Wanted(NamedTuple):
         )
 
 
+def letter_in(value: bytes) -> DeadLetter:
+    """Read a record of the topic of dead letters.
+
+    Raises
+    ------
+    ValueError
+        It is not one, or what should be base64 in it is not.
+    """
+    letter = DeadLetter.model_validate_json(value)
+    original(letter)
+    return letter
+
+
 def opened(text: str | None) -> bytes | None:
-    """Return what stands in base64."""
-    return None if text is None else b64decode(text)
+    """Return what stands in base64.
+
+    Raises
+    ------
+    ValueError
+        It is not base64.
+    """
+    return None if text is None else b64decode(text, validate=True)
 
 
 def original(letter: DeadLetter) -> Original:
@@ -150,7 +169,7 @@ def shown(value: bytes | None) -> str:
 def excerpt(value: bytes | None, where: str) -> Sequence[str]:
     """Return what stands at the place that a letter names: the part of the line and a caret, or the field.
 
-    Empty where the record as a whole is meant.
+    Empty where the record as a whole is meant, or a place that it does not have.
 
     Examples
     --------
@@ -161,10 +180,11 @@ def excerpt(value: bytes | None, where: str) -> Sequence[str]:
     """
     if value is None:
         return ()
-    if found := re.fullmatch(r"line (\d+) column (\d+)", where):
+    if found := re.fullmatch(r"line (\d{1,9}) column (\d{1,9})", where):
         line, column = map(int, found.groups())
-        return _caret((*value.decode("utf-8", "replace").split("\n"), "")[line - 1], column - 1)
-    if found := re.fullmatch(r"byte (\d+)", where):
+        lines = (*value.decode("utf-8", "replace").split("\n"), "")
+        return _caret(lines[line - 1], column - 1) if 1 <= line <= len(lines) else ()
+    if found := re.fullmatch(r"byte (\d{1,9})", where):
         begin = int(found[1])
         before = value[max(0, begin - _AROUND) : begin].decode("utf-8", "replace").rpartition("\n")[2]
         after = value[begin : begin + _AROUND].decode("utf-8", "backslashreplace").partition("\n")[0]

@@ -114,6 +114,44 @@ MISTAKES = [
         32,
         "user: the path is nested too deeply; at most 40 levels",
     ),
+    (
+        "{type: identify, user: id, traits: {tags: 'join(sep, tags)'}}",
+        51,
+        "tags: join() takes a text as it stands as value 1, such as ', '; never a path",
+    ),
+    (
+        "{type: identify, user: id, traits: {tags: 'join(`5`, tags)'}}",
+        51,
+        "tags: join() takes a text as it stands as value 1, such as ', '; never a path",
+    ),
+    (
+        "{type: identify, user: id, traits: {n: 'a && &b'}}",
+        53,
+        "n: & stands only where a function takes an expression, as in sort_by(items, &price)",
+    ),
+    (
+        "{type: identify, user: id, traits: {n: '&a'}}",
+        48,
+        "n: & stands only where a function takes an expression, as in sort_by(items, &price)",
+    ),
+    (
+        "{type: identify, user: id, traits: {n: 'to_string(&a)'}}",
+        58,
+        "n: & stands only where a function takes an expression, as in sort_by(items, &price)",
+    ),
+    (
+        "{type: identify, user: id, traits: {n: 'sort_by(items, price)'}}",
+        48,
+        "n: sort_by() takes an expression, such as &price, as value 2",
+    ),
+    (
+        "{type: identify, user: id, message_id: \"'x'\"}",
+        47,
+        (
+            "message_id: 'x' is the same for every document, so all but the first of a user would be dropped as repeats; "
+            "write where the id is"
+        ),
+    ),
     ("{type: identify, user: ''}", 31, "user must not be empty"),
     ("{type: identify, user: " + "a" * 501 + "}", 31, "user is too long; at most 500 are allowed"),
     # --- what a source is

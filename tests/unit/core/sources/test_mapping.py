@@ -14,6 +14,7 @@ from segstream.core.definitions import read_definitions
 from segstream.core.events import Event, decode
 from segstream.core.records import LogRecord, Rejected
 from segstream.core.sources import PathError, compile_path
+from segstream.core.sources.paths import MAX_COPIES
 from segstream.core.time import format_time
 from tests.unit.flow.worlds import START
 
@@ -59,7 +60,7 @@ SAME: dict[str, tuple[str, Any, dict[str, Any]]] = {
             "type": "track",
             "event": "Survey Answered",
             "userId": "ada",
-            "messageId": "a-7",
+            "messageId": "crm:a-7",
             "properties": {"score": 9},
         },
     ),
@@ -156,7 +157,7 @@ REFUSED: dict[str, tuple[str, Any, str, str]] = {
         "{type: identify, user: to_number(id)}",
         {"id": "9" * 30},
         "wrong_type",
-        "traits",
+        "to_number(id)",
     ),
     "a user with a control character": (
         "{type: identify, user: who.id}",
@@ -169,6 +170,18 @@ REFUSED: dict[str, tuple[str, Any, str, str]] = {
         "{type: identify, user: id, message_id: n}",
         {"id": "a", "n": [1]},
         "wrong_type",
+        "n",
+    ),
+    "a message of more than 64 bits": (
+        "{type: identify, user: id, message_id: to_number(n)}",
+        {"id": "a", "n": "9" * 30},
+        "wrong_type",
+        "to_number(n)",
+    ),
+    "a message that is too long with its topic": (
+        "{type: identify, user: id, message_id: n}",
+        {"id": "a", "n": "x" * 509},
+        "bad_id",
         "n",
     ),
     "no time": ("{type: identify, user: id, timestamp: t.at}", {"id": "a", "t": {}}, "bad_timestamp", "t.at"),
@@ -257,6 +270,52 @@ def test_an_event_without_a_time_or_a_message_of_its_own_has_those_of_its_record
     assert (found.at, found.message_id) == (START + 5, "crm-3-17")
 
 
+def test_the_rows_of_two_tables_are_numbered_each_for_itself() -> None:
+    """An id is one of its topic; none is taken for another topic's, nor for a place in Kafka."""
+    text = """
+version: 1
+sources:
+  crm: {type: track, event: Ticket, user: customer, message_id: id}
+  surveys: {topic: crm-eu, type: track, event: Survey, user: customer, message_id: id}
+"""
+    mappings = read_definitions(text).mappings
+    found = [
+        decode(
+            LogRecord(topic, 3, 17, START, None, orjson.dumps({"customer": "ada", **row})),
+            max_clock_skew=MINUTE,
+            mapping=mappings[topic],
+        )
+        for topic, row in (
+            ("crm", {"id": 17}),
+            ("crm-eu", {"id": 17}),
+            ("crm", {"id": "eu-17"}),
+            ("crm", {"id": "3-17"}),
+            ("crm", {}),
+        )
+    ]
+    messages = [event.message_id for event in found if isinstance(event, Event)]
+    assert messages == ["crm:17", "crm-eu:17", "crm:eu-17", "crm:3-17", "crm-3-17"]
+
+
+def test_what_a_path_makes_of_a_document_stays_in_proportion_to_it() -> None:
+    """Of all that may be written the most: a separator as long as allowed, nested texts, a map in a map."""
+    document = {"a": [""] * 30_000, "q": '"' * 100_000}
+    size = len(orjson.dumps(document))
+    for text in (
+        "join('" + "-" * 189 + "', a)",
+        "to_string([" * 6 + "q" + "])" * 6,
+        "map(&[@,@], map(&[@,@,@], a))",
+    ):
+        assert len(orjson.dumps(compile_path(text).read(document))) <= MAX_COPIES * size
+    for text in (
+        "join('" + "-" * 190 + "', a)",
+        "to_string([" * 7 + "q" + "])" * 7,
+        "map(&[@,@]," * 7 + "a" + ")" * 7,
+    ):
+        with pytest.raises(PathError, match="repeats parts of the document more than 64 times"):
+            compile_path(text)
+
+
 VALUES = st.recursive(
     st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False, allow_infinity=False)
     | st.text(max_size=8),
@@ -289,7 +348,7 @@ def test_whatever_a_document_holds_a_mapping_yields_an_event_as_if_sent_or_a_rea
             "type": "identify",
             "user": "a" if compile_path(user).constant else user,
             "timestamp": timestamp,
-            "message_id": message,
+            "message_id": "a" if compile_path(message).constant else message,
             "traits": {f"t{number}": path for number, path in enumerate(values)},
         }
     ).decode()

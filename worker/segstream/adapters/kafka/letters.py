@@ -13,9 +13,8 @@ from segstream.adapters.kafka.changes import ChangeLog
 from segstream.adapters.kafka.client import KafkaSettings
 from segstream.adapters.kafka.errors import kafka_errors
 from segstream.adapters.kafka.survey import Found, administrator, survey
-from segstream.core.letters import Letter, mark
+from segstream.core.letters import Letter, letter_in, mark
 from segstream.errors import ServerError
-from segstream_schemas import DeadLetter
 
 _SILENCE_SECONDS: Final = 60.0
 """After so long without a record a log that is not at its end is given up."""
@@ -156,7 +155,7 @@ class LetterLog:
             found = []
             for record in records:
                 try:
-                    content = DeadLetter.model_validate_json(record.value or b"")
+                    content = letter_in(record.value or b"")
                 except ValueError:
                     if len(self.foreign) < 10:  # noqa: PLR2004 - enough to look into
                         self.foreign.append(f"{record.topic}-{record.partition}, offset {record.offset}")

@@ -8,6 +8,7 @@ that there is never the one without the other. A replay
    has never been.
 2. reads all marks: what was committed before, whoever did it.
 3. goes through the letters in order, and sends those without a mark.
+4. takes away the marks of records that are gone, and of which the whole topic had no letter.
 
 A record is known by its place (topic, partition, offset) and its bytes. So one that became a dead letter twice, since
 its log was read again, is sent again once too; and one that fails again after it was sent again is another record.
@@ -24,7 +25,7 @@ from typing import Any, Final, NamedTuple
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import NewTopic
-from aiokafka.errors import TopicAlreadyExistsError, for_code
+from aiokafka.errors import IllegalOperation, TopicAlreadyExistsError, for_code
 
 from segstream.adapters.kafka.client import KafkaSettings
 from segstream.adapters.kafka.errors import kafka_errors
@@ -48,7 +49,7 @@ _TIMEOUT_MS: Final = 30_000
 """After this a transaction is given up, here and by the broker; so long readers of the events may have to wait."""
 
 _FORGOTTEN: Final = 10_000
-"""Marks taken away by one replay at most, of records and letters that are both gone."""
+"""Marks taken away by one replay at most, of records that are gone with all their letters."""
 
 
 class Target(NamedTuple):
@@ -81,7 +82,7 @@ class Tally:
     sent : Counter
         Records by (reason, topic).
     before : int
-        Left out: sent again before.
+        Left out: sent again before. A record told twice counts once, here as anywhere.
     partial : int
         Left out: the letter holds only a part, since the record was too large.
     elsewhere : Counter
@@ -114,6 +115,8 @@ class Replay:
         self._settings, self._target, self._wanted, self._progress = settings, target, wanted, progress
         self._marks = marks_topic(target.letters)
         self._known: set[int] = set()
+        self._seen: set[int] = set()
+        self._forgettable: dict[int, Mark] = {}
         self._planned: set[int] | None = None
         self._topics: dict[str, Found | None] = {}
 
@@ -130,10 +133,7 @@ class Replay:
         self._topics = await look(self._settings, *self._target.events)
         self._known = {found.known_by async for found in read_marks(self._settings, self._marks)}
         tally = Tally()
-        before = set(self._known)
-        async for _ in self._choose(tally):
-            pass
-        self._planned = self._known - before
+        self._planned = {mark(letter) async for letters in self._choose(tally) for letter in letters}
         return tally
 
     async def carry_out(self, report: Callable[[int], object]) -> Tally:
@@ -154,14 +154,15 @@ class Replay:
         await self._make_topic()
         try:
             async with self._fenced() as producer:  # 1
-                obsolete = await self._read_marks()  # 2
-                if obsolete:
-                    await self._commit(producer, [], obsolete)
+                await self._read_marks()  # 2
                 tally, sent = Tally(), 0
                 async for letters in self._choose(tally):  # 3
                     await self._commit(producer, letters, [])
                     sent += len(letters)
                     report(sent)
+                everything = self._wanted.since is None
+                if everything and self._forgettable:  # 4
+                    await self._commit(producer, [], self._forgettable.values())
         except Fenced:
             raise SegstreamError(
                 "another replay of these dead letters has begun, or Kafka took too long over a transaction; what was "
@@ -173,9 +174,11 @@ class Replay:
         """Yield the letters to send in order, as many at once as go into a transaction."""
         chosen: list[Letter] = []
         size = 0
+        self._seen = set()
         async with LetterLog(self._settings, self._target.letters) as log:
             async for letters in log.letters(self._wanted.since):
                 for letter in letters:
+                    self._forgettable.pop(mark(letter), None)
                     if not self._wanted.fits(letter) or not self._sendable(letter, tally):
                         continue
                     chosen.append(letter)
@@ -193,6 +196,9 @@ class Replay:
         known_by = mark(letter)
         if self._planned is not None and known_by not in self._planned:
             return False
+        if known_by in self._seen:  # told twice
+            return False
+        self._seen.add(known_by)
         if known_by in self._known:
             tally.before += 1
         elif content.truncated:
@@ -200,7 +206,6 @@ class Replay:
         elif self._topics.get(content.topic) is None:
             tally.elsewhere[content.topic] += 1
         else:
-            self._known.add(known_by)
             tally.sent[content.reason, content.topic] += 1
             return True
         return False
@@ -229,10 +234,15 @@ class Replay:
             async with asyncio.timeout(_TIMEOUT_MS / 1000):
                 await producer.begin_transaction()
                 sent = []
-                for topic, partition, batch in self._batches(producer, letters, obsolete):
-                    future = await producer.send_batch(batch, topic, partition=partition)
-                    future.add_done_callback(retrieve)
-                    sent.append(future)
+                try:
+                    for topic, partition, batch in self._batches(producer, letters, obsolete):
+                        future = await producer.send_batch(batch, topic, partition=partition)
+                        future.add_done_callback(retrieve)
+                        sent.append(future)
+                except IllegalOperation:
+                    # An earlier one has failed meanwhile and ended the transaction: its error says why.
+                    await asyncio.gather(*sent)
+                    raise
                 await asyncio.gather(*sent)
                 await producer.commit_transaction()
 
@@ -275,8 +285,8 @@ class Replay:
             return self._target.partitioner(key, partitions)
         return letter.content.partition % partitions
 
-    async def _read_marks(self) -> list[Mark]:
-        """Read all marks, and return those of records and letters that are both gone."""
+    async def _read_marks(self) -> None:
+        """Read all marks, and note those whose record is gone and the letter that was sent, too."""
         topics = await look(self._settings, self._target.letters, *self._target.events)
         there = {
             TopicPartition(name, number)
@@ -290,17 +300,15 @@ class Replay:
                 begins = await consumer.beginning_offsets(list(there))
             finally:
                 await consumer.stop()
-        self._known = set()
-        obsolete: list[Mark] = []
+        self._known, self._forgettable = set(), {}
         async for found in read_marks(self._settings, self._marks):
             self._known.add(found.known_by)
             topic, number, offset = found.origin
             record = begins.get(TopicPartition(topic, number))
             letter = begins.get(TopicPartition(self._target.letters, found.letter[0]))
             gone = record is not None and offset < record and letter is not None and found.letter[1] < letter
-            if gone and len(obsolete) < _FORGOTTEN:
-                obsolete.append(found)
-        return obsolete
+            if gone and len(self._forgettable) < _FORGOTTEN:
+                self._forgettable[found.known_by] = found
 
     async def _make_topic(self) -> None:
         """Create the topic of marks where it is missing.

@@ -86,6 +86,13 @@ class Topics:
                 self._tell(
                     f"{key}: {path.text} is the same for everybody; write where the id is", (*place, key)
                 )
+        repeated = paths.get("message_id")
+        if repeated is not None and repeated.constant:
+            self._tell(
+                f"message_id: {repeated.text} is the same for every document, so all but the first of a user would be "
+                "dropped as repeats; write where the id is",
+                (*place, "message_id"),
+            )
         within = "traits" if item.type in TOLD_IN_TRAITS else "properties"
         values = self._values(getattr(item, within), (*place, within))
         named = NAMED.get(item.type)
@@ -93,6 +100,7 @@ class Topics:
         title: Constant | Path | None = Constant(constant) if constant else paths.get(f"{named}_from")
         return Mapping(
             name,
+            item.topic or name,
             item.type,
             name=title,
             user=paths.get("user"),

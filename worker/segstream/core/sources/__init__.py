@@ -4,6 +4,7 @@ Examples
 --------
 >>> survey = Mapping(
 ...     "surveys",
+...     "survey-answers",
 ...     "track",
 ...     name=Constant("Survey Answered"),
 ...     user=compile_path("respondent.id"),

@@ -3,7 +3,7 @@
 Examples
 --------
 >>> from segstream.core.sources import Mapping, compile_path
->>> crm = Mapping("crm", "identify", user=compile_path("id"), values={"plan": compile_path("plan")})
+>>> crm = Mapping("crm", "crm", "identify", user=compile_path("id"), values={"plan": compile_path("plan")})
 >>> event_line(b'{"topic": "crm", "value": {"id": "ada", "plan": "team"}}', 7, {"crm": crm})
 b'{"messageId":"crm-7","type":"identify","userId":"ada","traits":{"plan":"team"}}'
 >>> event_line(b'{"type": "page", "userId": "ada"}', 8, {"crm": crm})

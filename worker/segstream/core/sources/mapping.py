@@ -19,6 +19,9 @@ MAX_EVENT: Final = 256 * 1024
 
 _PER: Final = {"s": 1_000, "ms": 1}
 _AN_ID: Final[frozenset[object]] = frozenset({str, int})
+_INTEGERS: Final = range(-(2**63), 2**64)
+"""Those that JSON is written with here."""
+
 _NUMBER: Final[frozenset[object]] = frozenset({int, float})
 
 
@@ -35,6 +38,8 @@ class Mapping:
     ----------
     source : str
         Its name, for what is said of bad ones.
+    topic : str
+        Where they lie; an id of a message is one of this topic.
     kind : str
         The events' type.
     name : Constant, Path or None
@@ -53,6 +58,7 @@ class Mapping:
     def __init__(
         self,
         source: str,
+        topic: str,
         kind: EventType,
         *,
         name: Constant | Path | None = None,
@@ -63,7 +69,7 @@ class Mapping:
         message_id: Path | None = None,
         values: collections.abc.Mapping[str, Path] | None = None,
     ) -> None:
-        self._source, self._kind, self._name = source, kind, name
+        self._source, self._topic, self._kind, self._name = source, topic, kind, name
         self._user, self._anonymous, self._message_id = user, anonymous, message_id
         self._timestamp, self._unit = timestamp, unit
         self._values = tuple((values or {}).items())
@@ -96,8 +102,9 @@ class Mapping:
         self._add_user(event, document)
         if self._timestamp is not None:
             event["timestamp"] = self._moment(self._timestamp, document)
-        if self._message_id is not None:
-            self._add_id(event, "messageId", self._message_id, document)
+        if self._message_id is not None and self._add_id(event, "messageId", self._message_id, document):
+            # Other tables count their rows from 1 too. No topic has a colon, so no two share an id, and none is a place.
+            event["messageId"] = f"{self._topic}:{event['messageId']}"
         if self._values:
             found = {name: self._found(name, path, document) for name, path in self._values}
             event[self._within] = {name: value for name, value in found.items() if value is not None}
@@ -126,7 +133,7 @@ class Mapping:
         value = self._found(field, path, document)
         if value is None or value == "":
             return False
-        if value.__class__ not in _AN_ID:
+        if value.__class__ not in _AN_ID or (value.__class__ is int and value not in _INTEGERS):
             text = (
                 f"The source {self._source} must find a text or an integer of at most 64 bits at {path.text}."
             )

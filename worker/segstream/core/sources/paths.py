@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, Final, NamedTuple
 
@@ -40,9 +40,13 @@ FAILURES: Final = (
 )
 """What searching a document may raise: a function has got a value that it cannot take."""
 
+_SEPARATED: Final = 3
+"""Bytes that a text in a list takes at least, and a separator is put behind: ``"",``."""
+
 _SPACE: Final = re.compile(r"""('(?:\\.|[^'\\])*'|"(?:\\.|[^"\\])*"|`(?:\\.|[^`\\])*`)|\s+""", re.DOTALL)
 _FUNCTIONS: Final[Mapping[str, Mapping[str, Any]]] = Functions.FUNCTION_TABLE
 _WORD: Final = re.compile(r"\w+")
+_REFERENCE: Final = re.compile(r"(?<!&)&(?!&)")
 
 _QUOTED: Final = (
     "a key with other signs than a to z, 0 to 9 and _ needs double quotes, for instance '\"customer-id\"'"
@@ -140,6 +144,8 @@ def compile_path(text: str) -> Path:
     except ValueError:
         raise PathError("the path holds a number that cannot be read", 0) from None
     tree: Mapping[str, Any] = parsed.parsed
+    if tree["type"] == "expref":
+        raise _misplaced_reference(text)
     if _copies(tree, text, 0) > MAX_COPIES:
         raise PathError(f"the path repeats parts of the document more than {MAX_COPIES} times", 0)
     spaceless = without_space(text)
@@ -194,7 +200,11 @@ def _copies(tree: Mapping[str, Any], text: str, depth: int) -> int:
         return 1
     if tree["type"] == "function_expression":
         _check_call(tree, text)
+    elif any(child["type"] == "expref" for child in tree["children"]):
+        raise _misplaced_reference(text)
     children = [_copies(child, text, depth + 1) for child in tree["children"]]
+    if tree["type"] == "function_expression" and tree["value"] in _GROWING:
+        return _GROWING[tree["value"]](tree, children)
     if tree["type"] in ("multi_select_list", "multi_select_dict", "function_expression", "or_expression"):
         return max(sum(children), 1)
     copies = 1
@@ -205,7 +215,7 @@ def _copies(tree: Mapping[str, Any], text: str, depth: int) -> int:
 
 def _check_call(tree: Mapping[str, Any], text: str) -> None:
     name, given = tree["value"], len(tree["children"])
-    place = text.find(f"{name}")
+    place = max(text.find(name), 0)
     known = _FUNCTIONS.get(name)
     if known is None:
         close = [_MEANT[name]] if name in _MEANT else get_close_matches(name, [*_FUNCTIONS], 1)
@@ -218,6 +228,37 @@ def _check_call(tree: Mapping[str, Any], text: str) -> None:
             raise PathError(f"{name}() takes {_values(takes)} or more, not {given}", place)
     elif given != takes:
         raise PathError(f"{name}() takes {_values(takes)}, not {given}", place)
+    for number, child in enumerate(tree["children"]):
+        wants = "expref" in signature[min(number, takes - 1)]["types"]
+        if wants and child["type"] != "expref":
+            raise PathError(f"{name}() takes an expression, such as &price, as value {number + 1}", place)
+        if not wants and child["type"] == "expref":
+            raise _misplaced_reference(text)
+    if name == "join":
+        separator = tree["children"][0]
+        if separator["type"] != "literal" or not isinstance(separator["value"], str):
+            raise PathError("join() takes a text as it stands as value 1, such as ', '; never a path", place)
+
+
+def _misplaced_reference(text: str) -> PathError:
+    found = _REFERENCE.search(text)
+    place = found.start() if found else 0
+    return PathError(
+        "& stands only where a function takes an expression, as in sort_by(items, &price)", place
+    )
+
+
+def _joined(tree: Mapping[str, Any], copies: Sequence[int]) -> int:
+    separator = len(tree["children"][0]["value"].encode("utf-8", "surrogatepass"))
+    return copies[1] * (1 + -(-separator // _SEPARATED))
+
+
+_GROWING: Final[Mapping[str, Callable[[Mapping[str, Any], Sequence[int]], int]]] = {
+    "join": _joined,
+    "map": lambda _, copies: copies[0] * copies[1],
+    "to_string": lambda _, copies: 2 * max(copies[0], 1),  # each quote within gets a backslash
+}
+"""Functions whose result may be larger than all they are given -> how often it may repeat a part of the document."""
 
 
 def _values(count: int) -> str:
