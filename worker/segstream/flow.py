@@ -95,8 +95,9 @@ class Flow:
         incarnation, bases = found.meta.incarnation, partition.bases
         # A predecessor may have died between raising the incarnation and the first commit under it.
         begun = bool(bases) and bases[-1].incarnation == incarnation
-        # That commit clears what earlier incarnations left, so if they told last, nothing here has been told.
-        reached = 0 if begun and told.incarnation < incarnation else told.partition_sequence
+        # What an earlier incarnation told is not what is here: Redis may have lost that, and another owner may have left
+        # something else under the same numbers since. So dead letters may be told twice, rather than not at all.
+        reached = told.partition_sequence if told.incarnation == incarnation else 0
         owed = [parcel for parcel in parcels if parcel.sequence > reached]
         if not begun:
             # Every answer is going to be restated; only dead letters and what is forwarded are still owed.

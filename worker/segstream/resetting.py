@@ -209,7 +209,7 @@ class Resetter:
         begun = resumed or (bool(bases) and bases[-1].incarnation == meta.incarnation)
         if not begun:  # as a worker: what it said is going to be replaced, the rest is owed
             self._parcels = [parcel._replace(changes=[], views=[]) for parcel in self._parcels]
-        reached = 0 if begun and told.incarnation < meta.incarnation else told.partition_sequence
+        reached = told.partition_sequence if told.incarnation == meta.incarnation else 0
         await self._show([parcel for parcel in self._parcels if parcel.sequence <= reached])
         for parcel in self._parcels:
             if parcel.sequence > reached:

@@ -310,7 +310,7 @@ async def test_a_record_that_was_never_forwarded_is_a_dead_letter() -> None:
 
 
 async def test_what_is_owed_is_forwarded_by_the_next_incarnation_too() -> None:
-    """Committed and not published when Redis turns out to have forgotten a take-over: nothing is left out, nor sent twice."""
+    """Committed and not published when Redis turns out to have forgotten a take-over: nothing is left out, nor applied twice."""
     world = World([(0, VISITS)], {"partitions": N})
     user = next(name for name in ("ada", "bob") if murmur2(name.encode(), N) != 0)
     home = murmur2(user.encode(), N)
@@ -324,10 +324,11 @@ async def test_what_is_owed_is_forwarded_by_the_next_incarnation_too() -> None:
     flow = await world.owner(0)
     assert flow.forgotten
     await finish(flow, None)
-    assert [each.value for each in forwarded(world, home)] == [each.value for each in records]
+    # Under its number Redis might have held something else by then, so the first is sent again, and the target drops it.
+    assert [each.value for each in forwarded(world, home)] == [each.value for each in (records[0], *records)]
     target = await world.owner(home)
     await feed(target, forwarded(world, home))
-    assert target.partition.counts.events == 4
+    assert (target.partition.counts.events, target.partition.counts.repeats) == (4, 1)
 
 
 async def test_a_reset_forwards_what_is_owed_first() -> None:
