@@ -92,10 +92,9 @@ class Inbox:
 
     def add(self, topic: str, records: Iterable[Record], *, fetched_all: bool) -> None:
         """Append records of a topic in log order, and note whether that was all there is for now."""
-        queue = self._queues[topic]
-        for record in records:
-            queue.append(record)
-            self._bytes[topic] += weight(record)
+        added = list(records)
+        self._queues[topic].extend(added)
+        self._bytes[topic] += sum(map(weight, added))
         self._fetched_all[topic] = fetched_all
 
     def put_back(self, records: Iterable[Record]) -> None:
@@ -107,10 +106,13 @@ class Inbox:
     def take(self, most: int) -> list[Record]:
         """Return up to ``most`` records, those that arrived first in front."""
         taken: list[Record] = []
-        size = 0
         alone = self._alone()
+        if alone is not None:
+            self._take_from(alone, most, taken)
+            return taken
+        size = 0
         while len(taken) < most and size < MOST_BATCH_BYTES:
-            queue = alone or self._next()
+            queue = self._next()
             if queue is None:
                 break
             record = queue.popleft()
@@ -120,9 +122,17 @@ class Inbox:
             taken.append(record)
         return taken
 
-    def _alone(self) -> deque[Record] | None:
-        """Return the queue that all records come from until another is filled, as it mostly is; None if there is none."""
-        waiting = [queue for queue in self._queues.values() if queue]
+    def _take_from(self, topic: str, most: int, taken: list[Record]) -> None:
+        queue, size = self._queues[topic], 0
+        while queue and len(taken) < most and size < MOST_BATCH_BYTES:
+            record = queue.popleft()
+            size += weight(record)
+            taken.append(record)
+        self._bytes[topic] -= size
+
+    def _alone(self) -> str | None:
+        """Return the one topic of which records wait, as it mostly is; None if there is none, or another may be first."""
+        waiting = [topic for topic, queue in self._queues.items() if queue]
         return waiting[0] if len(waiting) == 1 and not self._held_back() else None
 
     def _next(self) -> deque[Record] | None:
