@@ -85,6 +85,13 @@ class Sample(NamedTuple):
     keys: float
     redis_memory: float
 
+    def line(self) -> str:
+        """Return it for people to read."""
+        return (
+            f"{self.memory / 2**20:.1f} MiB, {self.files:.0f} files, {self.keys:.0f} keys, "
+            f"Redis {self.redis_memory / 2**20:.1f} MiB"
+        )
+
 
 TOLERANCE: Final = Sample(memory=0.05, files=0.05, keys=0.02, redis_memory=0.05)
 """How much more of each the last quarter's median may be than the third quarter's, as a share.
@@ -164,6 +171,8 @@ async def test_memory_files_and_keys_level_off(topics: Topics, redis: LocalRedis
             portion = int(elapsed * rate / 2) - done
             if elapsed >= bursts * MINUTES * 60 / BURSTS:
                 bursts += 1
+                if samples:
+                    print(f"after {elapsed / 60:.1f} minutes: {samples[-1].line()}", flush=True)  # noqa: T201 - a long time
                 await send(scene, happen(BURST // 2, draw))
                 sent += BURST // 2
             await send(scene, happen(portion, draw))
@@ -191,7 +200,4 @@ def report(rate: float, sent: float, counted: dict[str, float], found: list[Samp
         f"{counted['segstream_changes_total']:,.0f} changes, {counted['segstream_wake_ups_total']:,.0f} timers fired"
     )
     for number, part in enumerate(found, 1):
-        print(  # noqa: T201
-            f"quarter {number}: {part.memory / 2**20:.1f} MiB, {part.files:.0f} files, {part.keys:.0f} keys, "
-            f"Redis {part.redis_memory / 2**20:.1f} MiB"
-        )
+        print(f"quarter {number}: {part.line()}")  # noqa: T201
