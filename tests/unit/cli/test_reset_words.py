@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from segstream.adapters.kafka.places import Log, Place
-from segstream.adapters.resets import Done, Move, Part, Plan, Wish
+from segstream.adapters.reset_plans import Move, Part, Plan, Wish
+from segstream.adapters.resets import Done
 from segstream.cli.reset import consequences, document
 from segstream.settings import Settings
 

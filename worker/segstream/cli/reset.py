@@ -9,14 +9,15 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from segstream.cli.arguments import Json
-from segstream.cli.running import run
+from segstream.cli.running import confirmed, run
 from segstream.errors import UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from segstream.adapters.kafka.places import Log
-    from segstream.adapters.resets import Done, Plan, Wish
+    from segstream.adapters.reset_plans import Plan, Wish
+    from segstream.adapters.resets import Done
     from segstream.settings import Settings
 
 
@@ -41,7 +42,7 @@ def reset(
     Every user of the partitions is dropped, and consumers are told so. With --keep-state only the position moves.
     """
     from segstream.adapters.kafka.places import Place
-    from segstream.adapters.resets import Wish
+    from segstream.adapters.reset_plans import Wish
     from segstream.settings import load_settings
 
     wish = Wish(Place(to), topic, partition, keep_state)
@@ -66,23 +67,23 @@ async def _run(
     """Return the plan, and what was done; None if the answer was no."""
     from segstream.adapters.connections import redis_settings
     from segstream.adapters.redis.connection import connect
+    from segstream.adapters.reset_plans import Planner
     from segstream.adapters.resets import Resets
 
     client = connect(redis_settings(settings))
     try:
-        resets = Resets(settings, client)
-        plan = await resets.plan(wish)
+        plan = await Planner(settings, client).plan(wish)
         for line in consequences(settings, wish, plan):
             typer.echo(line, err=True)
         if ask is not None and not ask():
             return plan, None
-        return plan, await resets.carry_out(wish, plan, _report)
+        return plan, await Resets(settings, client).carry_out(wish, plan, _report)
     finally:
         await client.aclose()
 
 
 def _ask() -> bool:
-    return typer.confirm("Go on?", err=True)
+    return confirmed("Go on?")
 
 
 def _report(number: int, users: int) -> None:

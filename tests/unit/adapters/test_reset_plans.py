@@ -6,7 +6,7 @@ import pytest
 from aiokafka import TopicPartition
 
 from segstream.adapters.kafka.places import Log, Place
-from segstream.adapters.resets import Move, Part, Wish, place_of_forwarded, refuse_new_log
+from segstream.adapters.reset_plans import Move, Part, Wish, place_of_forwarded, refuse_new_log
 from segstream.core.origin import Origin
 from segstream.errors import UsageError
 from segstream.ports import Meta
