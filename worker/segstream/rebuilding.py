@@ -143,10 +143,14 @@ def whole_view(user: User, sequence: int, decider: Decider, listed: Iterable[str
         name: (since, None if ends >= NEVER else ends) for name, (since, ends) in user.held.items()
     }
     segments |= {f"{model}.{cluster}": (since, None) for model, (cluster, since) in user.assigned.items()}
-    features = {
-        feature.name: feature.accumulator.value(user.features[feature.index], at)
-        for feature in decider.exposed
-    }
+    states = user.features
+    # Who was never told of has no answer: a tombstone in place of what should not be there, and no hash that stays for
+    # every visitor.
+    untold = not user.sequence and all(
+        states[feature.index] == feature.accumulator.zero() for feature in decider.exposed
+    )
+    exposed = () if untold else decider.exposed
+    features = {feature.name: feature.accumulator.value(states[feature.index], at) for feature in exposed}
     return View(
         user=user.name,
         incarnation=user.incarnation,

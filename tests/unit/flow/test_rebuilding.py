@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from segstream.adapters.memory.listings import MemoryMemberLists
+from segstream.adapters.memory.read_model import _Answer
 from segstream.adapters.memory.rebuilds import MemoryRebuilds
 from segstream.adapters.memory.state import partition_of
 from segstream.core.clusters import Snapshot
@@ -18,6 +19,7 @@ from segstream.flow import Flow
 from segstream.library import Library, Version
 from segstream.rebuilding import Rebuilder
 from segstream.upkeep import SLICE, sweep
+from segstream.views import TOMBSTONE
 from tests.unit.flow.worlds import START, Crash, World, feed, finish, record, track
 
 SHOP = """
@@ -119,6 +121,19 @@ async def test_a_damaged_read_model_equals_the_state_again(users: int) -> None:
     assert {name: user.sequence for name, user in world.users().items()} == sequences
     assert slices >= users // SLICE
     assert (flow.partition.meta.rebuilt, flow.partition.meta.rebuild) == (1, "")
+
+
+async def test_a_user_who_was_never_told_of_gets_no_hash_that_stays() -> None:
+    """Neither a segment nor an exposed feature: what is wrongly there is replaced by a tombstone, which expires."""
+    world, flow = await shop(0)
+    await feed(flow, [record(0, START, track("visitor", "Page Viewed", START))])
+    await finish(flow, None)
+    assert world.read_model.answer("visitor") == {}
+    world.server.value("segments:user:visitor", _Answer).fields = {"v": "0:1", "s:silent": "{}", "f:orders": "9"}
+    await rebuild(world, flow)
+    assert not any(name.startswith(("s:", "f:")) for name in world.read_model.answer("visitor"))
+    world.server.now = lambda: TOMBSTONE + 1
+    assert world.read_model.answer("visitor") == {}
 
 
 async def test_who_is_listed_in_another_partition_leaves_only_the_list() -> None:
