@@ -30,7 +30,7 @@ def main() -> int:
         return bool(outcome.broken)
     report = campaign(given.first, given.schedules, parts)
     if report.seed is not None:
-        _print(complaint(report))
+        _print(complaint(report, given.without))
         return 1
     _print(
         f"{report.schedules:,} schedules, {report.turns:,} steps, {report.incarnations:,} incarnations begun: "

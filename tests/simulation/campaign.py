@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, NamedTuple
 
+from tests.simulation.rules import REMOVALS
 from tests.simulation.shrinking import shrink
 from tests.simulation.simulation import Outcome, run, small_slices
 from tests.simulation.worker import Parts
@@ -93,14 +94,23 @@ def cut_down(seed: int, parts: Parts | None = None) -> tuple[Outcome, list[str]]
         return run(given=choices, parts=parts, trace=trace), trace
 
 
-def complaint(report: Report) -> str:
-    """Return what to tell of a run that failed: the promise, the seed, and the shortest way there in words."""
+def complaint(report: Report, without: str | None = None) -> str:
+    """Return what to tell of a run that failed: the promise, the seed, and the shortest way there in words.
+
+    Parameters
+    ----------
+    report : Report
+        Of a run that failed.
+    without : str, optional
+        The rule that its workers did without.
+    """
     assert report.seed is not None
-    small, trace = cut_down(report.seed)
+    small, trace = cut_down(report.seed, None if without is None else REMOVALS[without].parts)
+    option = "" if without is None else f" --without {without}"
     return "\n".join(
         [
             f"seed {report.seed} of the simulation: {report.broken}",
-            f"again, in words: python -m tests.simulation {report.seed}",
+            f"again, in words: python -m tests.simulation {report.seed}{option}",
             f"cut down to {len(small.choices)} decisions: {small.broken}",
             *trace,
         ]

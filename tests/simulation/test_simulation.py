@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
-from tests.simulation.campaign import Report, campaign, cut_down, ready, told
+from tests.simulation.campaign import Report, campaign, complaint, cut_down, ready, told
 from tests.simulation.choices import Choices, Weights
 from tests.simulation.rules import REMOVALS, schedules_until_caught
 from tests.simulation.shrinking import shrink
@@ -51,6 +53,17 @@ def test_a_failing_schedule_is_cut_down_and_still_fails() -> None:
     assert small.broken
     assert sum(map(bool, small.choices)) < sum(map(bool, outcome.choices)) / 2
     assert any("calm" in line for line in trace)
+
+
+def test_a_failure_is_told_with_its_seed_and_the_shortest_way_there() -> None:
+    """What `make test` prints: the promise, the command that tells it again, and the schedule cut down, which fails too."""
+    report = campaign(0, 500, REMOVALS["outbox"].parts)
+    assert report.seed is not None
+    lines = complaint(report, "outbox").splitlines()
+    assert lines[0] == f"seed {report.seed} of the simulation: {report.broken}"
+    assert lines[1].endswith(f"python -m tests.simulation {report.seed} --without outbox")
+    assert re.fullmatch(r"cut down to \d+ decisions: partition \d: .+", lines[2])
+    assert any("calm" in line for line in lines[3:])
 
 
 def test_shrinking_ends_when_nothing_helps() -> None:

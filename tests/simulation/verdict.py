@@ -59,8 +59,9 @@ def _judge(world: World, number: int) -> None:
     memberships = _compacted(world, number)
     answers = MemoryReadModel(world.answers_of(number))
     for name, user in users.items():
-        last = told.get(name, [])
-        _one_answer(user, held.get(name, {}), last[-1:] or [{}], memberships.get(name), answers.answer(name))
+        last, answer = told.get(name, []), answers.answer(name)
+        _one_answer(user, held.get(name, {}), last[-1:] or [{}], memberships.get(name), answer)
+        _features(name, answer, world.history.expected[number]["answers"].get(name, {}))
     _listed(world, number, users)
     _replayed(world, number, users, told)
 
@@ -119,6 +120,15 @@ def _one_answer(
         assert version == told, f"user {name}: the compacted topic says {version}, the changes {told}"
     if answer:
         assert int(answer["sequence"]) == user.sequence, f"user {name}: the read model says {answer}"
+
+
+def _features(name: str, answer: dict[str, str], undisturbed: dict[str, str]) -> None:
+    """Check that a user's hash has the exposed features that it would have had."""
+    found, expected = (
+        {word: value for word, value in hash_.items() if word.startswith("f:")}
+        for hash_ in (answer, undisturbed)
+    )
+    assert found == expected, f"user {name}: the read model says {found}, undisturbed {expected}"
 
 
 def _listed(world: World, number: int, users: dict[str, User]) -> None:

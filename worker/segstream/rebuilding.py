@@ -17,7 +17,7 @@ from segstream.core.time import NEVER
 from segstream.core.user import User
 from segstream.ports import View
 from segstream.upkeep import SLICE
-from segstream.views import encode
+from segstream.views import encode, exposed_values, untold
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -143,14 +143,8 @@ def whole_view(user: User, sequence: int, decider: Decider, listed: Iterable[str
         name: (since, None if ends >= NEVER else ends) for name, (since, ends) in user.held.items()
     }
     segments |= {f"{model}.{cluster}": (since, None) for model, (cluster, since) in user.assigned.items()}
-    states = user.features
-    # Who was never told of has no answer: a tombstone in place of what should not be there, and no hash that stays for
-    # every visitor.
-    untold = not user.sequence and all(
-        states[feature.index] == feature.accumulator.zero() for feature in decider.exposed
-    )
-    exposed = () if untold else decider.exposed
-    features = {feature.name: feature.accumulator.value(states[feature.index], at) for feature in exposed}
+    shown = segments or not untold(decider, user.features)
+    features = exposed_values(decider, user.features, at) if shown else {}
     return View(
         user=user.name,
         incarnation=user.incarnation,

@@ -144,6 +144,19 @@ def _encode(
     return tuple.__new__(EncodedView, (user, answer, record, moved is not None, entered, left))
 
 
+def exposed_values(decider: Decider, states: Sequence[State], at: int) -> dict[str, Value]:
+    """Return what others may read of a user's features at a moment (ms)."""
+    return {feature.name: feature.accumulator.value(states[feature.index], at) for feature in decider.exposed}
+
+
+def untold(decider: Decider, states: Sequence[State]) -> bool:
+    """Tell whether no exposed feature has counted anything of a user yet.
+
+    Such a user who is in no segment has no answer either: else a hash would stay for every visitor.
+    """
+    return all(states[feature.index] == feature.accumulator.zero() for feature in decider.exposed)
+
+
 def parts_of(touched: Touched, sequence: int, at: int, decider: Decider, states: Sequence[State]) -> Parts:
     """Return what a user's `View` holds after a batch, with what was entered and left since before it.
 
@@ -177,9 +190,7 @@ def parts_of(touched: Touched, sequence: int, at: int, decider: Decider, states:
         moment, decided_by = touched.moved
         moved = moment, decided_by.basis.definitions, decided_by.basis.models
     basis = decider.basis
-    features = {
-        feature.name: feature.accumulator.value(states[feature.index], at) for feature in decider.exposed
-    }
+    features = exposed_values(decider, states, at) if segments or not untold(decider, states) else {}
     # fmt: off
     return (
         user.name, user.incarnation, sequence, user.sequence, at, basis.definitions, basis.models,
