@@ -56,6 +56,12 @@ async def find_positions(
             offsets[there] = await starting_offset(
                 consumer, there, applied.get(there.topic), committed, first
             )
+    if not known and partition.meta.incarnation > 1:  # a reset leaves positions behind
+        number = next(iter(offsets)).partition
+        raise PositionError(
+            f"partition {number}: Redis holds no state, but changes of it were published. Bring the state back, or begin "
+            f"anew from what the log holds with `segstream reset --partition {number} --to earliest`"
+        )
     begun = {there.topic: offset - 1 for there, offset in offsets.items() if there.topic not in applied}
     if begun:
         partition.meta.offsets |= begun
