@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import re
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from itertools import pairwise
 from pathlib import Path
@@ -151,7 +154,10 @@ _CHANGES: Final = (
 
 def check(text: str) -> list[DefinitionError]:
     """Read definitions, which must end with them or with mistakes that each have a place; return the mistakes."""
-    mistakes = find_mistakes(text, "f.yaml")
+    with ending():
+        mistakes = find_mistakes(text, "f.yaml")
+        if not mistakes:
+            read_definitions(text, "f.yaml")
     lines = text.removeprefix("\ufeff").replace("\r\n", "\n").split("\n")
     for mistake in mistakes:
         told = str(mistake)
@@ -166,9 +172,27 @@ def check(text: str) -> list[DefinitionError]:
             assert caret.lstrip(" ") == "^", told
             assert len(shown) <= MOST_SHOWN, told
             assert len(caret) <= len(shown) + 1, told
-    if not mistakes:
-        read_definitions(text, "f.yaml")
     return mistakes
+
+
+@contextmanager
+def ending() -> Iterator[None]:
+    """Fail what takes `CPU_SECONDS` of this process' own time: it hangs, or might as well."""
+
+    def too_long(*_: object) -> None:
+        raise AssertionError(f"reading this takes more than {CPU_SECONDS} s of CPU")
+
+    former = signal.signal(signal.SIGVTALRM, too_long)
+    signal.setitimer(signal.ITIMER_VIRTUAL, CPU_SECONDS)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_VIRTUAL, 0)
+        signal.signal(signal.SIGVTALRM, former)
+
+
+CPU_SECONDS: Final = 20
+"""A hundred times what any text of these tests takes."""
 
 
 MOST_SHOWN: Final = 300

@@ -117,6 +117,27 @@ async def test_another_partitions_users_do_not_wait_for_a_user_who_never_stops()
     assert left >= EVENTS - 10 * BATCH
 
 
+async def test_users_of_the_same_partition_are_told_at_their_turn_in_the_log() -> None:
+    """Within two batches of where their events lie, however many of one user's lie before and behind."""
+    world = World([(0, SHOP)])
+    loud, *others = users_of(0, 11, partitions=1)
+    records = orders([loud], EVENTS, 0)
+    places = range(500, EVENTS, 1_000)
+    for place, user in zip(places, others, strict=True):
+        records[place] = record(place, START + place, track(user, "Order Completed", START + place))
+    inbox = Inbox(["events"])
+    inbox.add("events", records, fetched_all=True)
+    runner = Runner(0, lambda: flow_of(world, 0), inbox, Owner(), PACE)
+    task = asyncio.create_task(runner.run())
+    try:
+        for place, user in zip(places, others, strict=True):
+            await until(lambda: user in {change["user_id"] for change in world.changes()})  # noqa: B023 - called at once
+            assert EVENTS - len(runner.inbox) <= place + 3 * BATCH
+    finally:
+        runner.stop()
+        await task
+
+
 async def test_a_batch_of_one_user_only_ends_like_any_other() -> None:
     """It holds no more records than others do, so that the loop, heartbeats and timers get their turn."""
     world = World([(0, SHOP)])

@@ -23,6 +23,7 @@ from segstream.core.records import LogRecord
 from segstream.core.time import DAY
 from segstream_schemas import DeadLetter, RejectionReason
 from tests.mutations import arrival_of, described, mutated, valid
+from tests.unit.flow.test_rerouting import forwarded
 from tests.unit.flow.worlds import START, World, feed, finish
 
 RECORDS: Final = 10_000
@@ -144,6 +145,13 @@ async def test_broken_records_are_applied_or_told_with_a_reason_and_harm_nobody_
     # Both kinds are there, or the mutations have lost their edge.
     assert len({letter.reason for letter in letters}) >= 13
     assert 0.3 < len(letters) / len(broken) < 0.9
+
+    # What was forwarded is applied, a repeat, or a dead letter of the partition it went to.
+    strays = forwarded(made, 1)
+    elsewhere = await made.owner(1)
+    await feed(elsewhere, strays)
+    counts = elsewhere.partition.counts
+    assert counts.events + counts.repeats + counts.dead_letters == len(strays) == counted["forwarded"] > 0
 
     alone, applied = await apply(good, seed)
     assert applied == Counter(applied=len(good))
