@@ -88,12 +88,15 @@ def documents(overlay: str) -> list[Document]:
 
 
 def one(overlay: str, kind: str, name: str) -> Document:
-    """Return the only object of this kind whose name begins so."""
-    (found,) = [
-        document
+    """Return the object of this kind with this name, or the only one whose name begins so: Kustomize adds hashes."""
+    begun = {
+        document["metadata"]["name"]: document
         for document in documents(overlay)
         if document["kind"] == kind and document["metadata"]["name"].startswith(name)
-    ]
+    }
+    if name in begun:
+        return begun[name]
+    (found,) = begun.values()
     return found
 
 

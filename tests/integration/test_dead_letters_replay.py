@@ -257,6 +257,39 @@ async def test_a_record_told_again_is_not_sent_again_when_its_first_letter_is_go
     assert left == {99, 100, 101}
 
 
+async def test_what_is_no_dead_letter_is_counted_and_said_in_one_line(
+    deployments: Deployments, scene: Scene
+) -> None:
+    """By each of the commands, where another program has written to the topic; the letters are found all the same."""
+    letters = scene.topic("dead_letters")
+    record, *_ = failed(scene.events[0], 1)
+    await put_letters(scene, [record])
+    producer = AIOKafkaProducer(bootstrap_servers=scene.kafka)
+    await producer.start()
+    for value in (b"hello", b"{}", b'{"reason": "not_json"}', b"\xff", None) * 3:
+        await producer.send_and_wait(letters, value, key=b"k", partition=1 - record.partition)
+    await producer.stop()
+    environment = scene.environment(deployments.file("shop.yaml", DEFINITIONS))
+    line = (
+        f"15 records are no dead letters, the first found is {letters}-{1 - record.partition}, offset 0: left out; does "
+        "another program write to this topic?"
+    )
+    for words in (
+        ("list",),
+        ("list", "--summary", "--json"),
+        ("show", f"{record.partition}-0"),
+        ("replay", "--dry-run"),
+        ("replay", "--yes"),
+    ):
+        ran = await segstream(environment, "dead-letters", *words, seconds=PATIENCE)
+        assert (ran.code, ran.err.splitlines().count(line)) == (0, 1), (words, ran)
+        assert ran.err.count("no dead letter") == 1, (words, ran)
+    absent = await segstream(environment, "dead-letters", "show", "1-99", seconds=PATIENCE)
+    assert (absent.code, absent.err.splitlines()[0]) == (1, line)
+    done = await dead_letters(environment, "replay", "--yes")
+    assert (done["sent"], done["before"], done["foreign"]) == (0, 1, 15)
+
+
 async def delete_before(scene: Scene, offsets: Mapping[TopicPartition, int]) -> None:
     """Delete records, as retention does."""
     admin = AIOKafkaAdminClient(bootstrap_servers=scene.kafka)

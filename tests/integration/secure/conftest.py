@@ -11,6 +11,7 @@ from typing import NamedTuple
 import pytest
 
 from tests.checker import Stories, stories
+from tests.deployed_rights import OPERATOR, WORKER, deployed_topics, grant, users_of_redis
 from tests.deployments import SHOP, orders
 from tests.redis_users import RestrictedRedis
 from tests.secure_servers import (
@@ -115,3 +116,20 @@ def trio() -> Iterator[SentinelTrio]:
     """Return a primary with replicas and Sentinels that nobody breaks."""
     with SentinelTrio() as servers:
         yield servers
+
+
+@pytest.fixture(scope="module")
+def broker_with_rules(certificates: Certificates) -> Iterator[SecureKafka]:
+    """Return a Kafka of a file's own, with the topics under their usual names and the rules of the KafkaUsers."""
+    with secure_kafka(certificates) as server:
+        server.create(*deployed_topics())
+        for user in (WORKER, OPERATOR):
+            grant(server, user)
+        yield server
+
+
+@pytest.fixture
+def redis_with_rules() -> Iterator[SecureRedis]:
+    """Return a Redis whose users are those of ``redis.acl``, each with a password."""
+    with SecureRedis(users=users_of_redis()) as server:
+        yield server

@@ -3,25 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
 from segstream.adapters.kafka.topics import Topics
+from tests.deployed_rights import PARTITIONS, PASSWORD, WORKER, environment_of
 from tests.deployments import SHOP, orders
-from tests.leaks import secret
-from tests.manifests import ROOT, one
 from tests.operations import segstream
-from tests.secure_servers import Certificates, SecureKafka, SecureRedis, secure_kafka
+from tests.secure_servers import SecureKafka, SecureRedis
 from tests.workers import Scene, Worker, ends, read_all, send
 
-USER: Final = "segstream"
-PASSWORD: Final = secret()
-PARTITIONS: Final = 2
 WAIT: Final = 90
 TOPICS: Final = Topics()
 
@@ -30,67 +24,13 @@ DEFINITIONS: Final = SHOP + (
 )
 
 
-@pytest.fixture(scope="module")
-def broker_with_rules(certificates: Certificates) -> Iterator[SecureKafka]:
-    """Return a Kafka of this file's own, with the topics under their usual names and the rules of the KafkaUser."""
-    with secure_kafka(certificates) as broker:
-        broker.create(
-            {name: 1 if name == TOPICS.samples else PARTITIONS for name in TOPICS.configuration()},
-            TOPICS.configuration(),
-        )
-        broker.set_password(PASSWORD, USER)
-        for rule in one("strimzi", "KafkaUser", USER)["spec"]["authorization"]["acls"]:
-            resource = rule["resource"]
-            broker.allow(
-                _words(resource["type"]),
-                resource["name"],
-                *map(_words, rule["operations"]),
-                prefixed=resource["patternType"] == "prefix",
-                user=USER,
-            )
-        yield broker
-
-
-def _words(name: str) -> str:
-    """Return Strimzi's name in Kafka's form."""
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).upper()
-
-
-@pytest.fixture
-def redis_with_rules() -> Iterator[SecureRedis]:
-    """Return a Redis whose users are those of ``redis.acl``, each with a password."""
-    lines = (ROOT / "deploy" / "redis.acl").read_text(encoding="utf-8").splitlines()
-    users = [line.removeprefix("user ").replace("resetpass", f">{PASSWORD}") for line in lines]
-    if _version() < (7, 2):
-        # What came with 7.2, and an older server refuses to read.
-        users = [re.sub(r" \+(waitaof|client\|setinfo)\b", "", user) for user in users]
-    with SecureRedis(users=users) as server:
-        yield server
-
-
-def _version() -> tuple[int, ...]:
-    with SecureRedis() as server:
-        client = server.client()
-        try:
-            return tuple(map(int, client.info("server")["redis_version"].split(".")[:2]))
-        finally:
-            client.close()
-
-
 async def test_a_worker_needs_no_other_rights(
     broker_with_rules: SecureKafka, redis_with_rules: SecureRedis, tmp_path: Path
 ) -> None:
     """It starts without a warning, applies, tells, trains, adopts what was trained, and Redis has refused it nothing."""
     definitions = tmp_path / "shop.yaml"
     definitions.write_text(DEFINITIONS)
-    environment = {
-        "SEGSTREAM_KAFKA": broker_with_rules.at("SASL_PLAINTEXT"),
-        "SEGSTREAM_KAFKA_SECURITY": "SASL_PLAINTEXT",
-        "SEGSTREAM_KAFKA_USERNAME": USER,
-        "SEGSTREAM_KAFKA_PASSWORD": PASSWORD,
-        "SEGSTREAM_REDIS": redis_with_rules.url,
-        "SEGSTREAM_REDIS_USERNAME": USER,
-        "SEGSTREAM_REDIS_PASSWORD": PASSWORD,
+    environment = environment_of(WORKER, broker_with_rules, redis_with_rules) | {
         "SEGSTREAM_DEFINITIONS": str(definitions),
         "SEGSTREAM_INSTANCE_ID": "segstream-0",
         "SEGSTREAM_SAMPLE_EVERY": "1",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
+import re
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ import faust
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from faust.web.drivers.aiohttp import Web
+from structlog.testing import capture_logs
 
 from segstream.access import Password
 from segstream.adapters import user_pages
@@ -158,6 +160,32 @@ async def test_a_token_in_a_file_may_be_changed_and_none_opens_nothing(tmp_path:
         await client.close()
 
 
+async def test_a_token_that_the_start_would_refuse_opens_nothing_later_and_is_told_once(
+    tmp_path: Path, desk: Desk
+) -> None:
+    """Too short, no ASCII, or no file at all: one warning for each, however often somebody asks, and none has a token."""
+    file = tmp_path / "token"
+    app = make_app()
+    with capture_logs() as lines:
+        add_user_pages(app, Password(file=file), desk.known, desk.explained)
+        client = await serve(app)
+        try:
+            for text in (TOKEN, "fifteen-letters", "t\u00f6ken-long-enough", None, TOKEN, None, TOKEN):
+                file.write_text(text or "", encoding="utf-8")
+                if text is None:
+                    file.unlink()
+                right = {} if text is None else {"Authorization": f"Bearer {text}".encode().decode("latin-1")}
+                for header in (right, {}, right):
+                    answer = await client.get(PATHS[0], headers=header)
+                    assert answer.status == (200 if text == TOKEN and header else 401), text
+        finally:
+            await client.close()
+    told = [line["error"] for line in lines if line["event"] == "web_token"]
+    assert [" is not a token: take at least 16 characters" in error for error in told] == [True, False, False]
+    assert told[1] == told[2] == f"cannot read {file}: No such file or directory"
+    assert not [error for error in told if "fifteen" in error]
+
+
 async def test_only_some_questions_may_wait(client: TestClient[Any, Any], desk: Desk) -> None:
     """The others are told so at once; those that wait are answered one after the other."""
     desk.open.clear()
@@ -207,9 +235,11 @@ async def test_what_is_no_request_is_refused_and_not_quoted_in_the_log(
     try:
         writer.write(request_line + b"\r\nHost: x\r\n\r\n")
         async with asyncio.timeout(10):
-            assert b" 400 " in await reader.readline()
+            head = await reader.readuntil(b"\r\n\r\n")
     finally:
         writer.close()
+    assert b" 400 " in head.partition(b"\r\n")[0]
+    assert not re.search(rb"(?i)python|aiohttp", head), "it says which versions run"
     shown = logging.Formatter().format
     (entry,) = [shown(record) for record in caplog.records if record.name == "aiohttp.server"]
     assert entry.startswith("A client sent what is no HTTP request: ")

@@ -6,6 +6,7 @@ from collections import Counter
 
 import pytest
 
+from segstream.adapters.kafka.letters import Foreign
 from segstream.adapters.kafka.replays import Tally
 from segstream.cli import main
 from segstream.cli.replay import consequences
@@ -27,6 +28,14 @@ from segstream.settings import Settings
         (["list", "--since", "soon"], "--since: 'soon' is not a time"),
         (["list", "--limit", "0"], "invalid value for '--limit'"),
         (["list", "--user", "\udcff"], "the user '\\udcff' is not UTF-8"),
+        (
+            ["list", "--reason", "misplaced", "--reason", "bad_timestmp"],
+            "--reason: there is no reason 'bad_timestmp'; did you mean 'bad_timestamp'? There are null_value, too_large, ",
+        ),
+        (
+            ["replay", "--yes", "--reason", "nope"],
+            "--reason: there is no reason 'nope'; there are null_value, ",
+        ),
         (["replay"], "there is nobody to ask whether to send; look at what --dry-run shows, then give --yes"),
     ],
 )
@@ -48,7 +57,8 @@ def test_each_has_help_with_an_example(command: str, capsys: pytest.CaptureFixtu
 
 def test_before_it_sends_it_says_what_follows() -> None:
     """How many go where, what becomes of them, and what is left out and why."""
-    planned = Tally(Counter({("future_timestamp", "events"): 1_200}), 3, 1, Counter(old=2))
+    foreign = Foreign(1_500, "segment-dead-letters-0, offset 17")
+    planned = Tally(Counter({("future_timestamp", "events"): 1_200}), 3, 1, Counter(old=2), foreign)
     assert consequences(Settings(), planned) == [
         "1,200 records to be sent again:",
         "  1,200 future_timestamp, to events",
@@ -61,6 +71,10 @@ def test_before_it_sends_it_says_what_follows() -> None:
         "left out: 3 sent again before",
         "left out: 1 too large to have been kept whole; send them anew from their source",
         "left out: 2 of old, which is not among SEGSTREAM_TOPICS or is gone",
+        (
+            "1,500 records are no dead letters, the first found is segment-dead-letters-0, offset 17: left out; does another "
+            "program write to this topic?"
+        ),
     ]
     assert consequences(Settings(), Tally()) == ["nothing is left to be sent again"]
     assert consequences(Settings(), planned, dry_run=True)[0] == "1,200 records would be sent again:"

@@ -16,8 +16,8 @@ from segstream.adapters.metrics.catalogue import METRICS
 DEPLOY: Final = Path(__file__).parents[3] / "deploy"
 SCRAPED: Final = {"instance", "job"}
 """Labels that Prometheus adds to whatever it scrapes."""
-NOT_OURS: Final = {"process_cpu_seconds_total", "process_resident_memory_bytes"}
-"""What prometheus_client tells of any process."""
+NOT_OURS: Final = {"process_cpu_seconds_total", "process_resident_memory_bytes", "up"}
+"""What prometheus_client tells of any process, and Prometheus of whatever it asks."""
 
 
 def series() -> dict[str, set[str]]:
@@ -123,6 +123,13 @@ def test_every_alert_says_what_is_the_matter_and_what_to_do() -> None:
         assert rule["labels"]["severity"] in {"critical", "warning", "info"}
         assert rule["annotations"]["summary"].endswith(".") is False
         assert rule["annotations"]["description"].endswith(".")
+
+
+def test_a_worker_that_says_nothing_is_told_by_what_does_not_come_from_it() -> None:
+    """Where its loop hangs its page hangs, too, so that no metric of its own can say so; workers only, whatever the job's name."""
+    own = {case.by: [each.name for each in selectors(promql.parse(case.expression))] for case in asked()}
+    assert own["SegstreamUnreachable"] == ["up", "segstream_build_info"]
+    assert [name for name, found in own.items() if "up" in found] == ["SegstreamUnreachable"]
 
 
 def test_the_panels_of_the_dashboard_do_not_overlap() -> None:

@@ -131,7 +131,9 @@ def test_two_workers_have_ports_memory_and_time_to_drain() -> None:
     assert int(last) - int(first) + 1 >= worker["deploy"]["replicas"]
     assert int(inside) == Settings.model_fields["web_port"].default
     inbox = worker["environment"].get("SEGSTREAM_INBOX_MB", Settings.model_fields["inbox_mb"].default)
-    assert int(worker["environment"]["SEGSTREAM_CACHE_MB"]) + int(inbox) + 150 <= 1000
+    command = SERVICES["topics"]["command"]
+    libraries, in_hand = 170, 60 * int(command[command.index("--partitions") + 1])
+    assert int(worker["environment"]["SEGSTREAM_CACHE_MB"]) + int(inbox) + libraries + in_hand <= 1000
     assert worker["deploy"]["resources"]["limits"]["memory"] == "1G"
     drain = parse_duration(worker["environment"]["SEGSTREAM_DRAIN_TIMEOUT"])
     assert parse_duration(worker["stop_grace_period"]) >= 1.33 * drain

@@ -11,6 +11,7 @@ import kubernetes_validate  # type: ignore[import-untyped]  # it ships no types
 import pytest
 from jsonschema import Draft202012Validator
 
+from segstream.adapters.kafka.letters import marks_topic
 from segstream.adapters.kafka.topics import Topics
 from segstream.core.definitions import find_mistakes
 from segstream.core.time import parse_duration
@@ -29,6 +30,14 @@ OLDEST = "1.30"
 def _settings(overlay: str) -> dict[str, str]:
     found: dict[str, str] = one(overlay, "ConfigMap", "segstream-settings")["data"]
     return found
+
+
+def _partitions(overlay: str) -> int:
+    """Return how many the topics get, from the Job or by the operator."""
+    if overlay == "strimzi":
+        return int(one(overlay, "KafkaTopic", "events")["spec"]["partitions"])
+    words = one(overlay, "Job", "segstream-topics")["spec"]["template"]["spec"]["containers"][0]["args"]
+    return int(words[words.index("--partitions") + 1])
 
 
 def _bytes(quantity: str) -> int:
@@ -163,14 +172,16 @@ def test_a_pod_has_longer_to_end_than_the_worker_takes_to_drain(overlay: str) ->
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_the_cache_and_the_inbox_fit_the_memory(overlay: str) -> None:
-    """With 150 MB for the interpreter, its libraries and batches in hand."""
+    """With 170 MB for the interpreter and its libraries, and 60 MB for each partition: one worker may be left with all."""
     (container,) = one(overlay, "StatefulSet", "segstream")["spec"]["template"]["spec"]["containers"]
     settings = Settings.model_fields
     most = sum(
         int(_settings(overlay).get(f"SEGSTREAM_{name.upper()}", settings[name].default))
         for name in ("cache_mb", "inbox_mb")
     )
-    assert (most + 150) << 20 <= _bytes(container["resources"]["limits"]["memory"])
+    assert (most + 170 + 60 * _partitions(overlay)) << 20 <= _bytes(
+        container["resources"]["limits"]["memory"]
+    )
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -263,20 +274,22 @@ def test_a_namespace_of_our_own_enforces_the_restricted_standard(overlay: str) -
 
 
 def test_strimzi_makes_the_topics_that_the_worker_would_make() -> None:
-    """With the settings of `segstream topics`, the same number of partitions, and never fewer replicas in step than two."""
+    """And the replays' own; with the settings of `segstream topics`, the same number of partitions, and never fewer replicas in step than two."""
     made = {
         each["metadata"]["name"]: each["spec"]
         for each in documents("strimzi")
         if each["kind"] == "KafkaTopic"
     }
     topics = Topics()
-    assert set(made) == set(topics.configuration())
-    for name, wanted in topics.configuration().items():
+    marks = marks_topic(topics.dead_letters)
+    wished = {**topics.configuration(), marks: {"cleanup.policy": "compact"}}
+    assert set(made) == set(wished)
+    for name, wanted in wished.items():
         config = {key: str(value) for key, value in made[name]["config"].items()}
         assert wanted.items() <= config.items()
         assert 1 < int(config["min.insync.replicas"]) < made[name]["replicas"]
     assert len({made[name]["partitions"] for name in topics.co_partitioned}) == 1
-    assert made[topics.samples]["partitions"] == 1
+    assert {made[name]["partitions"] for name in (topics.samples, marks)} == {1}
 
 
 def test_strimzis_cluster_has_one_name_everywhere() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -12,6 +12,7 @@ import pytest
 import trustme
 from typer.main import get_group
 
+from segstream.adapters.kafka.letters import marks_topic
 from segstream.cli.main_app import app
 from segstream.settings import PREFIX, Settings, load_settings
 from tests.manifests import OVERLAYS, ROOT, documents, one, pods, read_yaml
@@ -142,10 +143,9 @@ def test_nobody_in_redis_may_do_what_would_harm_others(user: str) -> None:
         assert "~segstream:*" not in line
 
 
-def test_the_kafka_users_rights_cover_the_names_that_a_worker_uses() -> None:
-    """Topics, both groups and transactional ids, under the settings of the same overlay."""
-    settings = Settings()
-    rules = one("strimzi", "KafkaUser", "segstream")["spec"]["authorization"]["acls"]
+def _may(user: str) -> Callable[[str, str, str], bool]:
+    """Return what tells whether a KafkaUser may do something."""
+    rules = one("strimzi", "KafkaUser", user)["spec"]["authorization"]["acls"]
 
     def may(kind: str, name: str, operation: str) -> bool:
         return any(
@@ -156,6 +156,12 @@ def test_the_kafka_users_rights_cover_the_names_that_a_worker_uses() -> None:
             for rule in rules
         )  # fmt: skip
 
+    return may
+
+
+def test_the_kafka_users_rights_cover_the_names_that_a_worker_uses() -> None:
+    """Topics, both groups and transactional ids, under the settings of the same overlay."""
+    settings, may = Settings(), _may("segstream")
     assert all(may("topic", topic, "Read") for topic in settings.topics)
     for topic in (settings.topic_changes, settings.topic_memberships, settings.topic_dead_letters):
         assert may("topic", topic, "Write")
@@ -167,4 +173,31 @@ def test_the_kafka_users_rights_cover_the_names_that_a_worker_uses() -> None:
     assert may("group", f"{settings.group}-control", "Read")
     assert may("transactionalId", f"{settings.group}-11", "Write")
     assert not any(may("topic", topic, "Write") for topic in settings.topics)
-    assert [document for document in documents("strimzi") if document["kind"] == "KafkaUser"]
+
+
+def test_the_operators_rights_cover_the_names_that_commands_use_and_leave_the_group_alone() -> None:
+    """All topics, the mark of what was sent again, and the transactional ids of workers and replays."""
+    settings, may = Settings(), _may("segstream-operator")
+    outputs = (settings.topic_changes, settings.topic_memberships, settings.topic_dead_letters)
+    own = (settings.topic_rerouted, settings.topic_published, settings.topic_samples)
+    for topic in (*settings.topics, *outputs, *own, marks_topic(settings.topic_dead_letters)):
+        assert may("topic", topic, "Read")
+        assert may("topic", topic, "Write")
+    assert may("group", settings.group, "Describe")
+    assert not may("group", settings.group, "Read")
+    assert all(may("transactionalId", f"{settings.group}-{end}", "Write") for end in (11, "dead-letters"))
+
+
+def test_no_kafka_user_may_administrate() -> None:
+    """Make, change or delete anything; by a rule on the cluster, or by one that allows all."""
+    users = [document for document in documents("strimzi") if document["kind"] == "KafkaUser"]
+    assert {user["metadata"]["name"] for user in users} == {"segstream", "segstream-operator"}
+    for user in users:
+        rules = user["spec"]["authorization"]["acls"]
+        assert {operation for rule in rules for operation in rule["operations"]} <= {
+            "Read",
+            "Write",
+            "Describe",
+            "DescribeConfigs",
+        }
+        assert {rule["resource"]["type"] for rule in rules} == {"topic", "group", "transactionalId"}

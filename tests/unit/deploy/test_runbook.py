@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shutil
+import subprocess
 from typing import Final
 
-from tests.manifests import OVERLAYS, ROOT, one, read_yaml
+import kubernetes_validate  # type: ignore[import-untyped]  # it ships no types
+import pytest
+
+from segstream.settings import Settings
+from tests.manifests import OVERLAYS, ROOT, documents, one, read_yaml
 
 DEPLOY: Final = ROOT / "deploy"
 TEXT: Final = (DEPLOY / "README.md").read_text(encoding="utf-8")
@@ -46,6 +53,72 @@ def test_the_secrets_it_makes_are_those_that_are_mounted() -> None:
         for item in source["secret"]["items"]
     }
     assert made == mounted
+
+
+def test_each_overlay_is_named_with_its_namespace() -> None:
+    """Commands have to name it."""
+    for overlay in OVERLAYS:
+        assert (
+            f"| `{overlay}` | `{one(overlay, 'StatefulSet', 'segstream')['metadata']['namespace']}`" in TEXT
+        )
+
+
+@pytest.mark.skipif(shutil.which("jq") is None, reason="jq is not on PATH")
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_the_pod_for_commands_has_the_workers_settings_and_is_none_of_them(overlay: str) -> None:
+    """Valid, restricted as they are, let out by the same policy; no Service sends to it, no setting makes it a worker."""
+    workers = one(overlay, "StatefulSet", "segstream")
+    (program,) = set(re.findall(r"jq --from-file deploy/(\S+)", TEXT))
+    made = subprocess.run(
+        ["jq", "--from-file", str(DEPLOY / program)],
+        input=json.dumps(workers), capture_output=True, text=True, timeout=60, check=True,
+    )  # fmt: skip
+    pod = json.loads(made.stdout)
+    kubernetes_validate.validate(pod, "1.30", strict=True)
+    labels, spec = pod["metadata"]["labels"], pod["spec"]
+    assert set(
+        re.findall(r"(?:pod/|pod |exec .*)(segstream-\w+)(?= -- segstream (?:plan|reset)|$)", TEXT, re.M)
+    ) == {pod["metadata"]["name"]}
+    chosen = {
+        (each["kind"], each["metadata"]["name"]): selector.items() <= labels.items()
+        for each in documents(overlay)
+        for found in [each.get("spec", {}).get("podSelector", each.get("spec", {}).get("selector"))]
+        if found is not None
+        for selector in [found.get("matchLabels", found)]
+    }
+    assert {name for name, is_chosen in chosen.items() if is_chosen} == {("NetworkPolicy", "segstream")}
+    assert len(chosen) >= 5
+    before = workers["spec"]["template"]["spec"]
+    (container,), (worker,) = spec["containers"], before["containers"]
+    for same in ("image", "envFrom", "resources", "securityContext", "volumeMounts"):
+        assert container[same] == worker[same]
+    for same in (
+        "securityContext",
+        "automountServiceAccountToken",
+        "enableServiceLinks",
+        "serviceAccountName",
+    ):
+        assert spec[same] == before[same]
+    # Kubernetes lets `env` win over what comes from the ConfigMap.
+    given = one(overlay, "ConfigMap", "segstream-settings")["data"]
+    given |= {each["name"]: each["value"] for each in container.get("env", ())}
+    login = (
+        "segstream-operator"
+        if Settings.model_validate(_named(given)).kafka_security.startswith("SASL")
+        else None
+    )
+    assert given.get("SEGSTREAM_KAFKA_USERNAME") == login
+    secrets = next(volume for volume in spec["volumes"] if volume["name"] == "secrets")
+    sources = [each["secret"] for each in secrets.get("projected", {}).get("sources", ())]
+    assert [each["items"] for each in sources if each["name"] == login] == (
+        [[{"key": "password", "path": given["SEGSTREAM_KAFKA_PASSWORD_FILE"].rsplit("/", 1)[-1]}]]
+        if login
+        else []
+    )
+
+
+def _named(settings: dict[str, str]) -> dict[str, str]:
+    return {name.removeprefix("SEGSTREAM_").lower(): value for name, value in settings.items()}
 
 
 def test_the_jobs_it_deletes_are_all_there_are() -> None:

@@ -6,7 +6,7 @@ import logging
 from typing import TYPE_CHECKING, Any, Final
 
 import faust
-from aiohttp import web
+from aiohttp import web, web_response
 from aiohttp.http_exceptions import HttpProcessingError
 from faust.web.drivers.aiohttp import Web
 from prometheus_client import CollectorRegistry, generate_latest
@@ -43,6 +43,8 @@ class OwnPages(Web):
         super().__init__(app, **kwargs)
         self.web_app.middlewares.append(_only_questions)
         self.web_app.on_response_prepare.append(_add_headers)
+        # What is no HTTP is answered before any of that, with this: it would name the versions of aiohttp and Python.
+        web_response.SERVER_SOFTWARE = "segstream"  # type: ignore[attr-defined]  # not meant to be set
         logging.getLogger("aiohttp.server").addFilter(_without_the_request)
 
 

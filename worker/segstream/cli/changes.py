@@ -8,7 +8,7 @@ import typer
 
 from segstream.cli.arguments import moment, since, user_id
 from segstream.cli.running import run
-from segstream.errors import UsageError
+from segstream.errors import ServerError, UsageError
 
 if TYPE_CHECKING:
     from segstream.adapters.kafka.changes import Start
@@ -90,18 +90,32 @@ async def _print(settings: Settings, wanted: Wanted) -> None:
     from segstream.core.events import raw_id
     from segstream.core.partitioning import partitioner
 
+    if wanted.segment is not None:
+        await _doubt(settings, wanted.segment)
     left = wanted.limit
     async with ChangeLog(kafka_settings(settings), settings.topic_changes) as log:
         numbers = []
         if wanted.user is not None:
             numbers = [partitioner(settings.partitioner)(raw_id(wanted.user).encode(), log.partitions)]
-        await log.start(wanted.begin, numbers)
+        await log.start(wanted.begin, numbers, settled=not wanted.follow)
         async for records in log.batches(follow=wanted.follow):
             for record in records:
                 if _show(record, wanted) and left is not None:
                     left -= 1
                     if left == 0:
                         return
+
+
+async def _doubt(settings: Settings, segment: str) -> None:
+    """Warn if there never was such a segment: nothing would be printed, and nothing said."""
+    from segstream.planning import doubt
+
+    try:
+        told = await doubt(settings, segment)
+    except ServerError as failure:
+        told = f"cannot tell whether there is a segment {segment!r}: {failure}"
+    if told is not None:
+        typer.echo(f"warning: {told}", err=True)
 
 
 def _show(record: Any, wanted: Wanted) -> bool:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Final
 import typer
 
 from segstream.cli.arguments import Json
-from segstream.cli.letter_options import Reason, Since, Topic, Until, User, wanted_by
+from segstream.cli.letter_options import Reason, Since, Topic, Until, User, tell_foreign, wanted_by
 from segstream.cli.replay import replay
 from segstream.cli.running import run
 from segstream.errors import SegstreamError, UsageError
@@ -85,8 +85,7 @@ async def _list(settings: Settings, wanted: Wanted, *, waiting: bool, most: int 
                         if len(newest) > most:
                             heapq.heappop(newest)
                 progress(log.passed, log.total)
-            for place in log.foreign:
-                typer.echo(f"{place}: not a dead letter; does another program write to this topic?", err=True)
+    tell_foreign(log.foreign)
     _print(
         [shown for _, shown in sorted(newest, key=lambda pair: pair[0])], counts, left, json=json, most=most
     )
@@ -203,6 +202,7 @@ async def _find(settings: Settings, place: str, *, own: bool) -> tuple[Letter, b
                     if (letter.place if own else letter.origin) == place:
                         found = letter
                 progress(log.passed, log.total)
+    tell_foreign(log.foreign)
     if found is None:
         return None
     again = {each.known_by async for each in read_marks(kafka, marks_topic(settings.topic_dead_letters))}

@@ -100,6 +100,10 @@ def apply(
     sample: Sample = 3,
     wait: Wait = False,
     timeout: Timeout = "10m",
+    allow_empty: Annotated[
+        bool,
+        typer.Option("--allow-empty", help="Publish definitions without any segment: everybody leaves all."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Publish definitions as the next version, after showing what changes, unless they mean the same as the latest."""
@@ -114,5 +118,6 @@ def apply(
         samples=sample if look else None,
         wait=duration(timeout, "--timeout") / 1000 if wait else 0.0,
         json=json,
+        allow_empty=allow_empty,
     )
     propose(load_settings(), read(file), str(file), proposal)

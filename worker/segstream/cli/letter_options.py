@@ -1,4 +1,4 @@
-"""Options that say which dead letters are meant."""
+"""What the commands about dead letters have in common: which are meant, and what to say of records that are none."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from segstream.cli.arguments import moment, user_id
+from segstream.errors import UsageError
 
 if TYPE_CHECKING:
+    from segstream.adapters.kafka.letters import Foreign
     from segstream.core.letters import Wanted
 
 Reason = Annotated[
@@ -55,5 +57,24 @@ def wanted_by(
     from segstream.core.events import raw_id
     from segstream.core.letters import Wanted
 
+    for each in reason or ():
+        _check_reason(each)
     key = None if user is None else raw_id(user_id(user))
     return Wanted(frozenset(reason or ()), topic, key, _when(since, "--since"), _when(until, "--until"))
+
+
+def _check_reason(reason: str) -> None:
+    from segstream.core.closest import closest
+    from segstream_schemas import RejectionReason
+
+    known = [each.value for each in RejectionReason]
+    if reason not in known:
+        close = closest(reason, known)
+        hint = f"did you mean {close!r}? There" if close else "there"
+        raise UsageError(f"--reason: there is no reason {reason!r}; {hint} are {', '.join(known)}")
+
+
+def tell_foreign(foreign: Foreign) -> None:
+    """Say on stderr that there are records which are no dead letters, if there are any."""
+    if foreign.records:
+        typer.echo(str(foreign), err=True)

@@ -12,7 +12,7 @@ import typer
 
 from segstream.adapters.redis.definitions import RedisDefinitions
 from segstream.cli.progress import reading
-from segstream.cli.running import run
+from segstream.cli.running import confirmed, run
 from segstream.cli.servers import redis_client
 from segstream.cli.tables import print_table, visible
 from segstream.core.definitions import read_definitions
@@ -53,6 +53,8 @@ class Proposal(NamedTuple):
         Seconds to wait at most until all users are brought up to date; 0: not to wait.
     json : bool
         Whether to tell everything as JSON.
+    allow_empty : bool
+        Whether they may be without any segment where the latest version has some.
     """
 
     at: int | None = None
@@ -62,6 +64,7 @@ class Proposal(NamedTuple):
     samples: int | None = 3
     wait: float = 0.0
     json: bool = False
+    allow_empty: bool = False
 
 
 def propose(settings: Settings, text: str, name: str, proposal: Proposal) -> None:
@@ -79,7 +82,7 @@ def propose(settings: Settings, text: str, name: str, proposal: Proposal) -> Non
     Raises
     ------
     UsageError
-        There is nobody to ask.
+        There is nobody to ask, or no segment is left.
     DefinitionError
         The definitions have a mistake.
     SegstreamError
@@ -94,12 +97,14 @@ def propose(settings: Settings, text: str, name: str, proposal: Proposal) -> Non
         )
     plan = look(settings, text, name, proposal)
     version = plan.latest
+    if plan.emptied and not proposal.allow_empty:
+        raise UsageError("nothing was published; --allow-empty says that everybody is to leave all segments")
     if version is None or plan.changed:
         if not proposal.json:
             show(plan)
             typer.echo()
-        if not proposal.yes:
-            typer.confirm(f"publish as version {plan.number}?", abort=True, err=True)
+        if not proposal.yes and not confirmed(f"publish as version {plan.number}?"):
+            raise typer.Abort
         version = run(_publish(settings, plan, proposal))
     _tell(plan, version, proposal)
     if proposal.wait:
@@ -123,9 +128,12 @@ def look(settings: Settings, text: str, name: str, proposal: Proposal) -> Plan:
     for line in read_definitions(text, name).unread(settings.topics):
         typer.echo(f"warning: {line}", err=True)
     with reading("looking at users") as progress:
-        return run(
+        plan = run(
             make_plan(settings, text, name, effective_at=at, samples=proposal.samples, progress=progress)
         )
+    if plan.emptied:
+        typer.echo(f"warning: {name} has no segments: everybody leaves all that they are in", err=True)
+    return plan
 
 
 async def _publish(settings: Settings, plan: Plan, proposal: Proposal) -> DefinitionsVersion:

@@ -10,7 +10,7 @@ import typer
 
 from segstream.cli.arguments import Json
 from segstream.cli.letter_options import Reason, Since, Topic, Until, User, wanted_by
-from segstream.cli.running import run
+from segstream.cli.running import confirmed, run
 from segstream.errors import UsageError
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ async def _replay(
         return planned, None
     if not planned.sent:
         return planned, Tally()
-    if ask and not typer.confirm("Go on?", err=True):
+    if ask and not confirmed("Go on?"):
         return planned, None
     return planned, await run.carry_out(_report)
 
@@ -124,6 +124,8 @@ def consequences(settings: Settings, planned: Tally, *, dry_run: bool = False) -
         f"left out: {count:,} of {topic}, which is not among SEGSTREAM_TOPICS or is gone"
         for topic, count in planned.elsewhere.items()
     ]
+    if planned.foreign.records:
+        lines.append(str(planned.foreign))
     return lines
 
 
@@ -138,6 +140,7 @@ def _told(planned: Tally, sent: Tally | None, *, dry_run: bool) -> dict[str, Any
         "before": planned.before + (0 if sent is None else sent.before),
         "partial": planned.partial,
         "elsewhere": dict(planned.elsewhere),
+        "foreign": planned.foreign.records,
     }
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json as json_module
 import sys
+import time
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -46,6 +47,10 @@ def reset(
     from segstream.settings import load_settings
 
     wish = Wish(Place(to), topic, partition, keep_state)
+    if (wish.to.time or 0) > time.time_ns() // 1_000_000:
+        raise UsageError(
+            f"--to: {to!r} is still to come; `--to latest` goes on with what arrives from now on"
+        )
     settings = load_settings()
     if not yes and not sys.stdin.isatty():
         raise UsageError("there is no terminal to ask on; --yes says that the consequences are known")

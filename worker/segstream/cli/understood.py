@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from json import dumps
+from typing import TYPE_CHECKING, Any, Final
 
 from segstream.cli.arguments import read
 from segstream.core.definitions import Definitions, find_mistakes, read_definitions
@@ -13,6 +14,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from segstream_schemas.definitions import SourceDefinition
+
+_LITERAL: Final = ("event", "name", "equals")
+"""What of a feature is compared as it is written, blanks and all."""
 
 
 def check(file: Path) -> tuple[Definitions | None, list[DefinitionError]]:
@@ -47,7 +51,7 @@ def summary(file: Path, definitions: Definitions) -> str:
         )
         cool = f"; not again for {format_duration(segment.cooldown)}" if segment.cooldown else ""
         segments.append(f"{segment.name}: {segment.when.source}{confirm}{leave}{dwell}{cool}")
-    lines += _section("segments", segments)
+    lines += _section("segments", segments) or ["  no segments"] * (not definitions.discovered)
     lines += _section(
         "groups", [f"{group.name}: first of {', '.join(group.segments)}" for group in definitions.groups]
     )
@@ -73,7 +77,7 @@ def _source(name: str, item: SourceDefinition) -> str:
     if item.type is None:
         return f"{name}: events from {topic}{keyed}"
     named = item.event or item.name or item.event_from or item.name_from
-    title = f" {named}" if item.event or item.name else f" called {named}" if named else ""
+    title = f" {_quoted(named)}" if item.event or item.name else f" called {named}" if named else ""
     users = " else ".join(filter(None, (item.user, item.anonymous)))
     fields = ", ".join(f"{field} = {path}" for field, path in (item.properties or item.traits).items())
     return f"{name}: {item.type}{title} from {topic}{keyed}, user {users}{': ' if fields else ''}{fields}"
@@ -85,8 +89,14 @@ def _feature(feature: Any) -> str:
     told.pop("description", None)
     exposed = ", exposed" if told.pop("expose", False) else ""
     for name, value in told.items():
-        words.append(f"{name} {' or '.join(value) if isinstance(value, list | tuple) else value}")
+        values = value if isinstance(value, list | tuple) else [value]
+        words.append(f"{name} {' or '.join(_quoted(it) if name in _LITERAL else str(it) for it in values)}")
     return f"{words[0]}{' ' if words[1:] else ''}{', '.join(words[1:])}{exposed}"
+
+
+def _quoted(value: Any) -> str:
+    """Return a value so that one sees where it begins and ends."""
+    return dumps(value, ensure_ascii=False)
 
 
 def document(file: Path, definitions: Definitions | None, mistakes: list[DefinitionError]) -> dict[str, Any]:

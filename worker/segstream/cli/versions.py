@@ -105,10 +105,13 @@ def rollback(
         samples=sample if look else None,
         wait=duration(timeout, "--timeout") / 1000 if wait else 0.0,
         json=json,
+        allow_empty=True,
     )
     settings = load_settings()
     versions = run(stand(settings)).versions
     number = len(versions) - 1 if version is None else version
+    if version is None and not versions:
+        raise SegstreamError("nothing has been published yet, so there is nothing to go back to")
     if number == 0 and version is None:
         raise SegstreamError("there is one version only, so there is none to go back to")
     chosen = _version(versions, number)

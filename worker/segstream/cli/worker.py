@@ -9,9 +9,11 @@ from typing import TYPE_CHECKING
 
 import typer
 
-from segstream.errors import SettingsError
+from segstream.errors import DefinitionError, SettingsError
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from segstream.settings import Settings
 
 
@@ -30,7 +32,23 @@ def worker() -> None:
 
     settings = load_settings()
     configure_logging(settings.log_format, settings.log_level)
-    raise typer.Exit(_run(settings))
+    try:
+        raise typer.Exit(_run(settings))
+    except DefinitionError as mistake:
+        if settings.definitions is None or mistake.file != str(settings.definitions):
+            raise
+        raise _first_of_all(mistake, settings.definitions) from None
+
+
+def _first_of_all(mistake: DefinitionError, file: Path) -> DefinitionError:
+    """Return the first mistake in a file; with how to see the others, if there are any."""
+    from segstream.core.definitions import find_mistakes
+
+    count = len(find_mistakes(file.read_text(encoding="utf-8"), str(file)))
+    if count <= 1:
+        return mistake
+    message = f"{mistake.message} (the first of {count} mistakes; `segstream validate {file}` lists them all)"
+    return DefinitionError(message, mistake.file, mistake.line, mistake.column, mistake.source)
 
 
 def _run(settings: Settings) -> int:

@@ -91,6 +91,35 @@ class Mark(NamedTuple):
         )
 
 
+class Foreign(NamedTuple):
+    """Records on the topic of dead letters that are none.
+
+    Parameters
+    ----------
+    records : int
+        How many.
+    first : str
+        Where the first one lies that was found.
+
+    Examples
+    --------
+    >>> print(Foreign(2, "segment-dead-letters-0, offset 17"))
+    2 records are no dead letters, the first found is segment-dead-letters-0, offset 17: left out; does another program write to this topic?
+    """
+
+    records: int = 0
+    first: str = ""
+
+    def __str__(self) -> str:
+        """Say so in one line."""
+        what = (
+            f"{self.first} is no dead letter"
+            if self.records == 1
+            else f"{self.records:,} records are no dead letters, the first found is {self.first}"
+        )
+        return f"{what}: left out; does another program write to this topic?"
+
+
 class LetterLog:
     """The topic of dead letters. Reading it leaves no trace, and takes the memory of one fetch. Use it in ``async with``.
 
@@ -104,14 +133,14 @@ class LetterLog:
     ----------
     passed, total : int
         How many offsets of how many have been read, markers of transactions included.
-    foreign : list of str
-        Where records lie that are no dead letters, the first few.
+    foreign : Foreign
+        What has been read and is no dead letter.
     """
 
     def __init__(self, settings: KafkaSettings, topic: str) -> None:
         self._settings, self._topic = settings, topic
         self._log = ChangeLog(settings, topic)
-        self.foreign: list[str] = []
+        self.foreign = Foreign()
         self._until: dict[int, int] = {}
 
     async def __aenter__(self) -> Self:
@@ -157,8 +186,8 @@ class LetterLog:
                 try:
                     content = letter_in(record.value or b"")
                 except ValueError:
-                    if len(self.foreign) < 10:  # noqa: PLR2004 - enough to look into
-                        self.foreign.append(f"{record.topic}-{record.partition}, offset {record.offset}")
+                    here = f"{record.topic}-{record.partition}, offset {record.offset}"
+                    self.foreign = Foreign(self.foreign.records + 1, self.foreign.first or here)
                     continue
                 found.append(Letter(record.partition, record.offset, record.timestamp, content))
             yield found

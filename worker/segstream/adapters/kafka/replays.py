@@ -29,7 +29,7 @@ from aiokafka.errors import IllegalOperation, TopicAlreadyExistsError, for_code
 
 from segstream.adapters.kafka.client import KafkaSettings
 from segstream.adapters.kafka.errors import kafka_errors
-from segstream.adapters.kafka.letters import LetterLog, Mark, look, marks_topic, read_marks
+from segstream.adapters.kafka.letters import Foreign, LetterLog, Mark, look, marks_topic, read_marks
 from segstream.adapters.kafka.producer import abandon, retrieve
 from segstream.adapters.kafka.survey import CLEANUP, Found, administrator
 from segstream.core.letters import REPLAYED_HEADER, Letter, Original, Wanted, mark, original
@@ -87,12 +87,15 @@ class Tally:
         Left out: the letter holds only a part, since the record was too large.
     elsewhere : Counter
         Left out, by topic: topics that are not read here, or are not there.
+    foreign : Foreign
+        Left out: no dead letters.
     """
 
     sent: Counter[tuple[str, str]] = field(default_factory=Counter)
     before: int = 0
     partial: int = 0
     elsewhere: Counter[str] = field(default_factory=Counter)
+    foreign: Foreign = field(default_factory=Foreign)
 
 
 class Replay:
@@ -187,6 +190,7 @@ class Replay:
                         yield chosen
                         chosen, size = [], 0
                 self._progress(log.passed, log.total)
+            tally.foreign = log.foreign
         if chosen:
             yield chosen
 
