@@ -330,7 +330,7 @@ async def test_ready_says_in_words_what_is_missing(worker: Worker) -> None:
     worker.vitals.answered()
     assert worker.health.ready() == (True, {"ready": True, "partitions": [0], "troubles": {}})
     worker.redis_error = ServerError("Redis at one:6379: no memory; raise its maxmemory")
-    await worker.steps.run()
+    await worker.steps.do(CHECK_REDIS)
     worker.seconds += SILENT_LIMIT + 1
     runner._report(Fenced("somebody else has it"))
     assert worker.health.ready().body["troubles"] == {
@@ -340,7 +340,7 @@ async def test_ready_says_in_words_what_is_missing(worker: Worker) -> None:
     }
     assert worker.value("ready") == 0
     worker.redis_error, runner.trouble = None, ""
-    await worker.steps.run()
+    await worker.steps.do(CHECK_REDIS)
     worker.vitals.answered()
     assert worker.health.ready().well
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
 
 import pytest
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
@@ -37,6 +38,7 @@ def service(
     *,
     make_consumer: Callable[[ConsumerRebalanceListener], AIOKafkaConsumer] = never,
     vitals: Vitals | None = None,
+    steps: Mapping[str, Callable[[], Awaitable[object]]] | None = None,
 ) -> SegmentationService:
     """Return a service that has nothing to connect to."""
     holdings, vitals = Holdings(), vitals or Vitals()
@@ -65,7 +67,7 @@ def service(
         holdings=holdings,
         membership=membership,
         fetcher=Fetcher(holdings, 100),
-        steps=Steps({}),
+        steps=Steps(steps or {}),
         close=(samples.stop, close),
         vitals=vitals,
         drain_timeout=1,
@@ -154,6 +156,44 @@ async def test_while_the_group_cannot_be_joined_there_are_signs_of_life_and_it_c
         await started.stop()
         await starting
     assert consumer.cancelled == 2
+
+
+class Idle(Unled):
+    """A member of a group that gives it nothing."""
+
+    async def start(self) -> None:
+        """Join at once."""
+
+    async def getmany(self, **_: Any) -> dict[TopicPartition, list[Any]]:
+        """Return nothing."""
+        return {}
+
+    def paused(self) -> set[TopicPartition]:
+        """Return nothing."""
+        return set()
+
+
+async def test_a_server_that_hangs_keeps_the_worker_from_asking_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """With Redis frozen Kafka is asked as often as ever, and the other way round: neither is told of the other's trouble."""
+    monkeypatch.setattr("segstream.adapters.service.TICK", 0.01)
+    asked, often = 0, asyncio.Event()
+
+    async def ask() -> None:
+        nonlocal asked
+        asked += 1
+        if asked == 3:
+            often.set()
+
+    steps = {"check_redis": asyncio.Event().wait, "look_at_ends": ask, "acknowledge": asyncio.Event().wait}
+    started = service(nothing, [], make_consumer=lambda _: Idle(), steps=steps)
+    async with asyncio.timeout(20):
+        await started.start()
+        try:
+            await asyncio.wait_for(often.wait(), 10)
+        finally:
+            await started.stop()
 
 
 async def test_what_the_group_hands_out_while_the_worker_leaves_is_not_taken() -> None:

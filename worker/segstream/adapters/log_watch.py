@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from segstream.adapters.kafka.errors import kafka_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from aiokafka import TopicPartition
 
@@ -65,14 +65,18 @@ class LogWatch:
         # Also those that are not fetched: how far a partition lags matters most while it is in trouble.
         self.ends = ends = await self._log_ends.ask(assigned)
         self._vitals.answered()
-        here = [
-            there for there in self._holdings.fetching if there in ends and there in self._holdings.assigned()
-        ]
-        consumer = self._holdings.consumer
-        self.read_all = read_all = {there for there in here if await consumer.position(there) >= ends[there]}
+        visible = await self._visible()
+        # Positions last, with no other task in between: a partition that starts over while something is asked for goes
+        # back to records that the clock must not pass. (aiokafka waits for no position of a log that is fetched.)
+        positions = await self._positions()
+        here = [there for there in positions if there in ends]
+        self.read_all = read_all = {there for there in here if positions[there] >= ends[there]}
         self.read_all_at = {there: at for there, at in self.read_all_at.items() if there in ends}
-        hidden = await self._hidden([there for there in here if there not in read_all])
-        behind = {there.partition for there in here if there not in read_all and there not in hidden}
+        behind = {
+            there.partition
+            for there in here
+            if there not in read_all and (there not in visible or positions[there] < visible[there])
+        }
         for there in here:
             runner = self._holdings.runners.get(there.partition)
             if runner is None:
@@ -84,17 +88,24 @@ class LogWatch:
                 runner.known_until = asked_at
             runner.poke()
 
-    async def _hidden(self, unread: Sequence[TopicPartition]) -> set[TopicPartition]:
-        """Return those logs of forwarded records of which everything is read that can be."""
-        runners, consumer = self._holdings.runners, self._holdings.consumer
+    async def _positions(self) -> dict[TopicPartition, int]:
+        """Return how far each log that is fetched has been read."""
+        consumer, assigned = self._holdings.consumer, self._holdings.assigned()
+        return {there: await consumer.position(there) for there in self._holdings.fetching & assigned}
+
+    async def _visible(self) -> dict[TopicPartition, int]:
+        """Return up to where logs of forwarded records can be read, of those that are not read to their ends."""
+        runners = self._holdings.runners
         asked = [
             there
-            for there in unread
-            if there.partition in runners and there.topic == runners[there.partition].inbox.rerouted
+            for there, position in (await self._positions()).items()
+            if there.partition in runners
+            and there.topic == runners[there.partition].inbox.rerouted
+            and position < self.ends.get(there, 0)
         ]
         if not asked:
-            return set()
+            return {}
         with kafka_errors("ask where forwarded records end"):
             # As the workers read, "read_committed", a log ends where its first unfinished transaction begins.
-            visible = await consumer.end_offsets(asked)
-            return {there for there in asked if await consumer.position(there) >= visible[there]}
+            visible: dict[TopicPartition, int] = await self._holdings.consumer.end_offsets(asked)
+            return visible

@@ -16,7 +16,7 @@ from aiokafka.errors import KafkaError
 from segstream.adapters.kafka.consumer import confirm_membership, hold, leave, release
 from segstream.adapters.kafka.errors import kafka_errors
 from segstream.adapters.positions import check_partitions, find_positions
-from segstream.errors import Fenced, SegstreamError, StateLost
+from segstream.errors import Fenced, NewerState, SegstreamError, StateLost
 from segstream.inbox import Inbox, share_of
 from segstream.runner import Runner
 
@@ -194,6 +194,8 @@ class Membership:
         meta, consumer = flow.partition.meta, self._holdings.consumer
         check_partitions(runner.number, flow.partition, self._partitions())
         offsets = await find_positions(consumer, self._logs(runner.number), flow.partition, self._start_from)
+        if not self._at_work(runner):
+            raise Fenced(f"partition {runner.number}: this worker has given it up, or works on it anew")
         runner.inbox.clear()
         # What was fetched before and not applied is fetched again: until then the clock must not pass it.
         runner.known_until = 0
@@ -219,10 +221,11 @@ class Membership:
 
     def lost(self, runner: Runner, error: SegstreamError) -> None:
         """Stop fetching for a runner (see ``runner.Owner``)."""
-        here = {there for there in self._holdings.fetching if there.partition == runner.number}
-        self._holdings.fetching -= here
-        for there in here & self._holdings.assigned():
-            self._holdings.consumer.pause(there)
+        if self._at_work(runner):
+            here = {there for there in self._holdings.fetching if there.partition == runner.number}
+            self._holdings.fetching -= here
+            for there in here & self._holdings.assigned():
+                self._holdings.consumer.pause(there)
         runner.inbox.clear()
         expected = isinstance(error, Fenced | StateLost)
         self._log.log(
@@ -232,6 +235,12 @@ class Membership:
             kind=type(error).__name__,
             error=str(error),
         )
+        if isinstance(error, NewerState):
+            self._log.debug("newer_state", partition=runner.number, user=error.user)
+
+    def _at_work(self, runner: Runner) -> bool:
+        """Tell whether it is this one that works on its number: one given up may end late, beside its successor."""
+        return self._holdings.runners.get(runner.number) is runner
 
     def _logs(self, number: int) -> list[TopicPartition]:
         return [there for there in self._holdings.assigned() if there.partition == number]

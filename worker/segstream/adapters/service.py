@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from segstream.adapters.vitals import Vitals
 
 TICK: Final = 1.0
-"""Seconds between two looks at new versions, the log's ends, and two acknowledgements."""
+"""Seconds between the end of a step (a look at new versions, at the logs' ends, ...) and its next beginning."""
 
 JOIN_LOOK: Final = 1.0
 """Seconds between two signs of life while the group is being joined, which lasts as long as Kafka has no coordinator."""
@@ -64,7 +64,7 @@ class SegmentationService(faust.Service):
     membership : Membership
     fetcher : Fetcher
     steps : Steps
-        Done once a second.
+        Each done once a second.
     close : sequence of awaitable functions
         Called after the group is left.
     vitals : Vitals
@@ -158,6 +158,15 @@ class SegmentationService(faust.Service):
 
     @Service.task
     async def _tick(self) -> None:
+        # Each in a task of its own: Redis that hangs must not keep anybody from asking Kafka, nor what is only
+        # acknowledged or sampled the partitions' clocks from moving.
+        tasks = [asyncio.create_task(self._repeat(name), name=name) for name in self._steps.names]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            await end(tasks)
+
+    async def _repeat(self, step: str) -> None:
         while not self.should_stop:
-            await self._steps.run()
+            await self._steps.do(step)
             await self.sleep(TICK)

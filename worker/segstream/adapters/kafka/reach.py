@@ -8,6 +8,7 @@ import ssl
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from time import monotonic
 from typing import Final
 
 from aiokafka.conn import create_conn
@@ -49,22 +50,31 @@ async def explained(settings: KafkaSettings) -> AsyncIterator[None]:
         With the address, what happened there, and what to do. Other errors, and those that did not happen again,
         pass as they are.
     """
+    began = monotonic()
     try:
         yield
     except (KafkaConnectionError, TimeoutError):
-        await explain(settings)
+        await explain(settings, began)
         raise
 
 
-async def explain(settings: KafkaSettings) -> None:
+async def explain(settings: KafkaSettings, began: float | None = None) -> None:
     """Connect to each address in turn; return if one answers.
+
+    Parameters
+    ----------
+    settings : KafkaSettings
+        How to connect.
+    began : float, optional
+        Since when there has been no answer, in seconds of ``time.monotonic``; since now if not given.
 
     Raises
     ------
     ServerError
         None does; says why, of each.
     """
-    problems: dict[str, list[str]] = {}
+    began = monotonic() if began is None else began
+    failures: dict[str, BaseException] = {}
     arguments = replace(settings, request_timeout_ms=PATIENCE_MS).kwargs("explain")
     for address in arguments.pop("bootstrap_servers"):
         host, _, port = address.rpartition(":")
@@ -76,14 +86,17 @@ async def explain(settings: KafkaSettings) -> None:
             finally:
                 connection.close()
         except (KafkaError, OSError, TimeoutError) as error:
-            problems.setdefault(reason(error, settings), []).append(address)
+            failures[address] = error
             await asyncio.sleep(0)  # aiokafka has asked its socket to close: let it
         else:
             return
+    seconds, problems = monotonic() - began, dict[str, list[str]]()
+    for address, failure in failures.items():
+        problems.setdefault(reason(failure, settings, seconds), []).append(address)
     raise ServerError("; ".join(f"Kafka at {', '.join(where)}: {why}" for why, where in problems.items()))
 
 
-def reason(error: BaseException, settings: KafkaSettings) -> str:
+def reason(error: BaseException, settings: KafkaSettings, seconds: float) -> str:
     """Return what an error on connecting means, and what to do.
 
     Parameters
@@ -92,18 +105,24 @@ def reason(error: BaseException, settings: KafkaSettings) -> str:
         As aiokafka or the system raised it.
     settings : KafkaSettings
         How the client that got it connects.
+    seconds : float
+        For how long an answer has been waited for.
 
     Examples
     --------
-    >>> reason(ConnectionRefusedError(), KafkaSettings())
+    >>> reason(ConnectionRefusedError(), KafkaSettings(), 0.1)
     'nobody listens there; start it, or correct SEGSTREAM_KAFKA'
+    >>> reason(TimeoutError(), KafkaSettings(), 20.4)
+    'no answer within 20 s; check the address, the network and the broker'
     """
     links = list(_chain(error))
     tls = next((link for link in links if isinstance(link, ssl.SSLError)), None)
     if tls is not None:
         return _tls_reason(tls, settings)
     short = next((link for link in links if isinstance(link, asyncio.IncompleteReadError)), None)
-    said = _login_reason(error, settings) or _network_reason(error) or _hung_up(error, short, settings)
+    said = (
+        _login_reason(error, settings) or _network_reason(error, seconds) or _hung_up(error, short, settings)
+    )
     return said or f"{' '.join(str(error).split()) or type(error).__name__}; check the broker and the network"
 
 
@@ -121,13 +140,13 @@ def _login_reason(error: BaseException, settings: KafkaSettings) -> str | None:
     return None
 
 
-def _network_reason(error: BaseException) -> str | None:
+def _network_reason(error: BaseException, seconds: float) -> str | None:
     if isinstance(error, ConnectionRefusedError):
         return "nobody listens there; start it, or correct SEGSTREAM_KAFKA"
     if isinstance(error, socket.gaierror):
         return f"the host is not known ({error.strerror}); correct SEGSTREAM_KAFKA"
     if isinstance(error, TimeoutError):
-        return f"no answer within {PATIENCE_MS // 1000} s; check the address, the network and the broker"
+        return f"no answer within {seconds:.0f} s; check the address, the network and the broker"
     return None
 
 
