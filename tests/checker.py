@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import Any
 
 import orjson
-from redis.asyncio import Redis
 
+from segstream.adapters.redis.connection import RedisSettings, connect
 from segstream.core.partitioning import murmur2
 from segstream.core.time import parse_time
 from segstream_schemas.keys import ReadModelKeys
@@ -35,31 +36,52 @@ async def stories(scene: Scene) -> Stories:
     return found
 
 
-def answers_of(told: Stories) -> dict[str, dict[str, int]]:
+def answers_of(
+    told: Stories, since: Mapping[str, Mapping[str, int]] | None = None
+) -> dict[str, dict[str, int]]:
     """Return each user's segments, and since when (ms), by following the changes; fail where they contradict.
 
-    See `tests.stories.follow` for what is checked. Nothing may have been restated: that does not say since when.
+    See `tests.stories.follow` for what is checked. What was restated does not say since when: that must be in ``since``.
     """
     answers: dict[str, dict[str, int]] = {}
     for user, changes in told.items():
-        held = follow(user, changes)
-        answers[user] = {segment: since for segment, since in held.items() if since is not None}
+        known = (since or {}).get(user, {})
+        held = {
+            segment: known.get(segment) if begun is None else begun
+            for segment, begun in follow(user, changes).items()
+        }
+        answers[user] = {segment: begun for segment, begun in held.items() if begun is not None}
         assert answers[user].keys() == held.keys(), f"user {user} was restated"
     return answers
 
 
-async def check_everywhere(scene: Scene, told: Stories) -> dict[str, set[str]]:
+async def check_everywhere(
+    scene: Scene,
+    told: Stories,
+    where: RedisSettings | None = None,
+    since: Mapping[str, Mapping[str, int]] | None = None,
+) -> dict[str, set[str]]:
     """Check that changes, compacted topic, users' hashes and member lists give one answer.
+
+    Parameters
+    ----------
+    scene : Scene
+    told : dict of str to list of dict
+        Its changes by user.
+    where : RedisSettings, optional
+        How to reach the read model, if not by the scene's URL.
+    since : mapping of str to mapping of str to int, optional
+        Since when (ms) users are in segments, where they were restated: by user and segment.
 
     Returns
     -------
     dict of str to set of str
         The members of each segment.
     """
-    answers = answers_of(told)
+    answers = answers_of(told, since)
     compacted = await compacted_of(scene)
-    hashes = await hashes_of(scene)
-    lists = await member_lists_of(scene)
+    hashes = await hashes_of(scene, where)
+    lists = await member_lists_of(scene, where)
     members: dict[str, dict[str, int]] = {}
     for user, held in answers.items():
         record, answer = compacted[user], hashes.get(user, {})
@@ -72,8 +94,8 @@ async def check_everywhere(scene: Scene, told: Stories) -> dict[str, set[str]]:
             assert answer["definitions_version"] == str(record["definitions_version"])
             assert json.loads(answer["model_version"]) == record["model_version"]
             assert answer["as_of"] == record["at"]
-        for segment, since in held.items():
-            members.setdefault(segment, {})[user] = since
+        for segment, begun in held.items():
+            members.setdefault(segment, {})[user] = begun
     assert compacted.keys() >= answers.keys()
     assert not [user for user in compacted.keys() - answers.keys() if compacted[user]]
     assert lists == members
@@ -89,10 +111,42 @@ def assert_same(told: Stories, undisturbed: Stories) -> None:
         assert len(these) == len(those), f"user {user}: {len(these)} changes, {len(those)} undisturbed"
 
 
-async def hashes_of(scene: Scene) -> dict[str, dict[str, str]]:
+def assert_resumed(told: Stories, undisturbed: Stories) -> None:
+    """Fail, naming the user, unless each incarnation tells a part of what the undisturbed told, and all is told.
+
+    What is restated aside, the first incarnation tells the beginning of a user's undisturbed changes, a later one goes on
+    from some point of them, and the last one that has anything of the user reaches their end: the same changes, with the
+    same times and reasons, in the same order.
+    """
+    for user in sorted(told.keys() | undisturbed.keys()):
+        whole = [_uncounted(change) for change in undisturbed.get(user, [])]
+        parts: dict[int, list[Change]] = {}
+        for change in told.get(user, []):
+            part = parts.setdefault(change["incarnation"], [])
+            if change["change"] != "restated":
+                part.append(_uncounted(change))
+        assert parts or not whole, f"user {user}: nothing told of {len(whole)} changes"
+        for incarnation, part in parts.items():
+            if incarnation == max(parts):
+                places = [len(whole) - len(part)]
+            elif incarnation == 1:
+                places = [0]
+            else:
+                places = list(range(len(whole) - len(part) + 1))
+            assert any(whole[place : place + len(part)] == part for place in places if place >= 0), (
+                f"user {user}, incarnation {incarnation}: not as undisturbed\n{part}\n{whole}"
+            )
+
+
+def _uncounted(change: Change) -> Change:
+    """Leave out what counts changes: a new incarnation begins that anew."""
+    return {name: value for name, value in change.items() if name not in ("id", "incarnation", "sequence")}
+
+
+async def hashes_of(scene: Scene, where: RedisSettings | None = None) -> dict[str, dict[str, str]]:
     """Return the hash of every user who has one."""
     base = ReadModelKeys(f"{scene.prefix}segments").user("")
-    client = Redis.from_url(scene.redis, decode_responses=True)
+    client: Any = connect(where or scene.redis)
     try:
         keys = [key async for key in client.scan_iter(match=f"{base}*", count=5000)]
         found = {}
@@ -101,7 +155,9 @@ async def hashes_of(scene: Scene) -> dict[str, dict[str, str]]:
             for key in keys[first : first + 1000]:
                 pipeline.hgetall(key)
             for key, answer in zip(keys[first : first + 1000], await pipeline.execute(), strict=True):
-                found[key.removeprefix(base)] = answer
+                found[key.decode().removeprefix(base)] = {
+                    name.decode(): value.decode() for name, value in answer.items()
+                }
         return found
     finally:
         await client.aclose()
@@ -116,16 +172,16 @@ async def compacted_of(scene: Scene) -> dict[str, Change | None]:
     return found
 
 
-async def member_lists_of(scene: Scene) -> dict[str, dict[str, int]]:
+async def member_lists_of(scene: Scene, where: RedisSettings | None = None) -> dict[str, dict[str, int]]:
     """Return the members of each segment, each with the time of entry; each in its user's partition."""
     base = f"{scene.prefix}segmentssegments:members:"
-    client: Any = Redis.from_url(scene.redis, decode_responses=True)
+    client: Any = connect(where or scene.redis)
     found: dict[str, dict[str, int]] = {}
     try:
         async for key in client.scan_iter(match=f"{base}*", count=5000):
-            segment, _, partition = key.removeprefix(base).rpartition(":")
-            listed: list[tuple[str, float]] = await client.zrange(key, 0, -1, withscores=True)
-            users = {user: int(since) for user, since in listed}
+            segment, _, partition = key.decode().removeprefix(base).rpartition(":")
+            listed: list[tuple[bytes, float]] = await client.zrange(key, 0, -1, withscores=True)
+            users = {user.decode(): int(since) for user, since in listed}
             for user in users:
                 number = murmur2(user.removeprefix("anon:").encode(), scene.partitions)
                 assert partition == f"{{{number}}}", f"{user} is listed in {key}"

@@ -45,6 +45,16 @@ async def test_asking_whether_redis_takes_writes_leaves_nothing_behind(
     assert [key async for key in redis_client.scan_iter(match=f"{redis_prefix}*")] == []
 
 
+async def test_the_time_of_redis_is_told_along_with_it(redis_client: Redis, redis_prefix: str) -> None:
+    """In ms; the worker's own clock may be wrong."""
+    census = RedisCensus(redis_client, redis_prefix)
+    times = []
+    for _ in range(3):
+        seconds, microseconds = await redis_client.time()
+        times += [seconds * 1000 + microseconds // 1000, await census.check_writable()]
+    assert times == sorted(times)
+
+
 async def test_a_redis_that_cannot_be_reached_takes_no_writes() -> None:
     """The error says where, and what to do."""
     client = Redis(host="127.0.0.1", port=1)

@@ -11,30 +11,32 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
 
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import KafkaError
 from redis.exceptions import RedisClusterException, RedisError
 
 from segstream.adapters.kafka.client import KafkaSettings
 from segstream.adapters.kafka.topics import Topics, create_topics
 from segstream.adapters.redis.connection import RedisSettings, connect
-from segstream.core.time import parse_time
+from segstream.core.time import MINUTE, parse_time
 from tests.checker import (
     Change,
     Stories,
+    assert_resumed,
     assert_same,
     check_everywhere,
-    compacted_of,
     hashes_of,
-    member_lists_of,
     stories,
 )
 from tests.deployments import SHOP, orders
 from tests.faults.seeds import draw_seed
-from tests.operations import last_incarnations
 from tests.workers import OUTPUTS, Scene, Worker, ends, progress, send
 
 PATIENCE: Final = 150.0
 """Seconds for anything that takes a few on an idle machine: a hang's deadline."""
+
+CALM: Final = 5 * MINUTE
+"""Milliseconds from now in which nothing falls due when a scenario ends: what is told would depend on when one looks."""
 
 SESSION: Final = "6s"
 """The shortest that brokers allow unless told otherwise."""
@@ -58,11 +60,15 @@ class Site:
         N, and how many input topics.
     replication : int
         Of each topic.
+    definitions : str
+        By which both decide.
 
     Attributes
     ----------
     scene, calm : Scene
         The two deployments.
+    where : RedisSettings or None
+        How to reach the Redis of the first one, if not by the scene's URL.
     seed : int
         By which the events are drawn, see `seeds`.
     sent : int
@@ -79,17 +85,31 @@ class Site:
         partitions: int = 2,
         topics: int = 1,
         replication: int = 1,
+        definitions: str = SHOP,
     ) -> None:
         prefix = f"test-{uuid.uuid4().hex[:12]}-"
         inputs = tuple(f"{prefix}events-{number}" for number in range(topics))
         self.scene = Scene(kafka, redis, f"{prefix}disturbed-", inputs, partitions)
         self.calm = Scene(kafka, calm_redis, f"{prefix}calm-", inputs, partitions)
+        self.where: RedisSettings | None = None
         self.definitions = folder / "shop.yaml"
-        self.definitions.write_text(SHOP)
+        self.definitions.write_text(definitions)
         self.seed, self.sent, self._replication = draw_seed(), 0, replication
 
-    async def open(self) -> Site:
-        """Create the topics of both deployments."""
+    async def open(self, *, arrivals: str = "LogAppendTime") -> Site:
+        """Create the topics of both deployments; with ``CreateTime`` whoever sends an event says when it arrived."""
+        administrator = AIOKafkaAdminClient(bootstrap_servers=self.scene.kafka)
+        await administrator.start()
+        try:
+            config = {"message.timestamp.type": arrivals}
+            await administrator.create_topics(
+                [
+                    NewTopic(name, self.scene.partitions, self._replication, topic_configs=config)
+                    for name in self.scene.events
+                ]
+            )
+        finally:
+            await administrator.close()
         for scene in (self.scene, self.calm):
             names = {name: scene.topic(name) for name in OUTPUTS}
             topics = Topics(events=scene.events, **names)
@@ -143,7 +163,6 @@ class Site:
         self,
         *workers: Worker,
         least: int = 0,
-        where: RedisSettings | None = None,
         scene: Scene | None = None,
     ) -> None:
         """Wait until so many records are applied, or all of them, told and in the read model.
@@ -154,14 +173,12 @@ class Site:
             Those that must not end meanwhile.
         least : int
             Records; 0 for all.
-        where : RedisSettings, optional
-            How to reach the state, if not by the scene's URL.
         scene : Scene, optional
             The disturbed one by default.
         """
         scene = scene or self.scene
         wanted = await ends(scene, scene.events)
-        client: Any = connect(where or scene.redis)
+        client: Any = self._connect(scene)
         deadline = time.monotonic() + PATIENCE
         try:
             while True:
@@ -183,9 +200,31 @@ class Site:
         finally:
             await client.aclose()
 
-    async def position(self, where: RedisSettings | None = None) -> int:
+    async def at_rest(self, worker: Worker, scene: Scene | None = None) -> None:
+        """Wait until all deadlines there are have been met and told; later ones than `CALM` from now may wait on."""
+        scene = scene or self.scene
+        client = self._connect(scene)
+        keys = [f"{scene.prefix}state:{{{number}}}" for number in range(scene.partitions)]
+        deadline = time.monotonic() + PATIENCE
+        try:
+            while True:
+                until_when = time.time_ns() // 1_000_000 + CALM
+                due = [await client.zcount(f"{key}:timers", "-inf", until_when) for key in keys]
+                untold = [await client.xlen(f"{key}:outbox") for key in keys]
+                if not sum(due) + sum(untold):
+                    return
+                assert worker.running, f"the worker ended:\n{worker.log[-3000:]}"
+                assert time.monotonic() < deadline, f"deadlines not met: {due}; not told: {untold}"
+                await asyncio.sleep(0.1)
+        finally:
+            await client.aclose()
+
+    def _connect(self, scene: Scene) -> Any:
+        return connect((self.where if scene is self.scene else None) or scene.redis)
+
+    async def position(self) -> int:
         """Return how many records are applied now."""
-        client: Any = connect(where or self.scene.redis)
+        client: Any = self._connect(self.scene)
         try:
             done, _ = await progress(self.scene, client, await ends(self.scene, self.scene.events))
         finally:
@@ -196,6 +235,7 @@ class Site:
         """Let one worker read all of it in peace; return what it told."""
         with Worker(self.calm.environment(self.definitions)) as worker:
             await self.applied(worker, scene=self.calm)
+            await self.at_rest(worker, self.calm)
             assert await asyncio.to_thread(worker.stop) == 0
         return await stories(self.calm)
 
@@ -204,51 +244,40 @@ class Site:
 
         Sequences run 1, 2, 3 …, in the first incarnation: nothing published was lost.
         """
-        undisturbed = await self.undisturbed()
-        told = await stories(self.scene)
-        assert told
-        assert_same(told, undisturbed)
-        await check_everywhere(self.scene, told)
-        assert _answers(await hashes_of(self.scene)) == _answers(await hashes_of(self.calm))
-        return told
+        return await self._check(assert_same)
 
     async def check_after_loss(self) -> Stories:
         """Check what holds when Redis has lost something published; return what was told.
 
-        Every user ends in the same segments, since the same times, as if nothing had happened; sequences run 1, 2, 3 …
-        within each incarnation, without contradiction; and every place gives the same answer.
+        Every user ends in the same segments, since and until the same times, as if nothing had happened; sequences run
+        1, 2, 3 … within each incarnation, which tells what the undisturbed told, from some point on; and every place
+        gives the same answer.
         """
-        await self.undisturbed()
+        return await self._check(assert_resumed)
+
+    async def _check(self, compare: Callable[[Stories, Stories], None]) -> Stories:
+        """Compare what both told, and check the answers everywhere, against each other and the undisturbed ones."""
+        undisturbed = await self.undisturbed()
         told = await stories(self.scene)
-        last = last_incarnations(told)
-        hashes, compacted = await hashes_of(self.scene), await compacted_of(self.scene)
-        held = {user: held_in(answer) for user, answer in hashes.items()}
-        calm = {user: held_in(answer) for user, answer in (await hashes_of(self.calm)).items()}
-        members: dict[str, dict[str, int]] = {}
-        for user in told.keys() | held.keys() | calm.keys():
-            here = held.get(user, {})
-            assert here == calm.get(user, {}), user
-            record = compacted.get(user)
-            assert (record or {"segments": {}})["segments"] == here, user
-            assert sorted(here) == (last[user][-1]["segments"] if user in last else []), user
-            if record is not None:
-                end = record["incarnation"], record["sequence"]
-                assert end == (told[user][-1]["incarnation"], told[user][-1]["sequence"]), user
-                assert hashes[user]["v"].startswith(f"{end[0]}:")
-                assert hashes[user]["sequence"] == str(end[1])
-            for segment, stay in here.items():
-                members.setdefault(segment, {})[user] = parse_time(stay["since"])
-        assert {
-            name: users for name, users in (await member_lists_of(self.scene)).items() if users
-        } == members
+        assert told
+        compare(told, undisturbed)
+        calm = await hashes_of(self.calm)
+        since = {
+            user: {name: parse_time(stay["since"]) for name, stay in held_in(answer).items()}
+            for user, answer in calm.items()
+        }
+        await check_everywhere(self.scene, told, self.where, since)
+        assert _answers(await hashes_of(self.scene, self.where)) == _answers(calm)
         return told
 
 
 def _answers(hashes: dict[str, dict[str, str]]) -> dict[str, dict[str, str]]:
-    """Leave out ``v``: only that counts batches."""
-    return {
-        user: {name: value for name, value in each.items() if name != "v"} for user, each in hashes.items()
+    """Return segments and features of those who have any; what counts is checked against the changes."""
+    found = {
+        user: {name: value for name, value in each.items() if name.startswith(("s:", "f:"))}
+        for user, each in hashes.items()
     }
+    return {user: each for user, each in found.items() if each}
 
 
 def held_in(answer: dict[str, str]) -> dict[str, dict[str, str]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
 import shlex
 import shutil
@@ -13,14 +14,33 @@ from typing import Any
 import pytest
 
 from segstream.adapters.redis.connection import connect
+from segstream.core.time import HOUR, MINUTE
 from segstream.local.ports import LOOPBACK, free_port
 from segstream.local.redis import LocalRedis
+from tests.checker import Change, Stories, stories
 from tests.faults.ledger import entry
 from tests.faults.site import Site, logged, until, until_logged
+from tests.faults.visits import BACK, FORWARD, Visits, clocks_of, now, step_at_start
 from tests.operations import segstream
 from tests.workers import Worker
 
 pytestmark = pytest.mark.long
+
+WITHIN_AN_HOUR = """
+version: 1
+features:
+  visits_30m: {op: count, event: Visit, window: 30m, resolution: 1m}
+  last_visit: {op: last_time, event: Visit}
+  pace:       {op: rate, event: Visit, half_life: 5m, per: 10m}
+segments:
+  here:   {when: since(last_visit) <= 10m}
+  busy:   {when: visits_30m >= 3}
+  eager:  {when: pace >= 3, leave_when: pace < 1.5}
+  quiet:  {when: since(last_visit) > 20m, min_dwell: 5m}
+  missed: {when: since(last_visit) > 45m}
+  known:  {when: since(last_visit) <= 3h}
+"""
+"""After ten minutes of visits all but the last turn before an hour is over, and nothing for ten minutes after a visit."""
 
 
 async def tell(redis: LocalRedis, *words: str | int) -> Any:
@@ -129,30 +149,58 @@ async def test_a_redis_that_cannot_be_written_to_for_a_while_changes_nothing(
             row.tell(await site.check_same(), site.sent)
 
 
-async def test_a_redis_put_back_to_an_old_dump_begins_a_new_incarnation(
+async def test_a_redis_put_back_to_a_dump_of_an_hour_ago_begins_a_new_incarnation(
     kafka: str, calm_redis: str, tmp_path: Path
 ) -> None:
-    """What was told since is not taken back in silence: every user is restated, and counted on from the dump."""
+    """What was told in that hour is not taken back in silence: every user is restated, and counted on from the dump.
+
+    The worker begins an hour ago, by its clock and by when events happen and arrive. After the dump more arrive, then
+    the clock comes to the present, and what falls due in that hour is told. In the dump all these deadlines are still
+    to come; put back, they are overdue by up to an hour, while events wait in the log that are to be applied first.
+    """
     with LocalRedis(durable=False) as redis:
-        site = await Site(kafka, redis.url, calm_redis, tmp_path).open()
+        site = Site(kafka, redis.url, calm_redis, tmp_path, definitions=WITHIN_AN_HOUR)
+        await site.open(arrivals="CreateTime")
+        visits = Visits(site.scene, site.seed)
         with entry(
-            "Redis restored from an old dump", "SAVE; 3,000 events later killed, started with that file"
+            "Redis restored from an old dump",
+            "SAVE; an hour of events, arrivals and deadlines later killed, started with that file",
         ) as row:
-            with Worker(site.environment()) as worker:
-                await site.feed(1_500)
+            begin = now() - HOUR
+            await visits.send(visits.drawn(300, begin - 15 * MINUTE, begin))
+            with Worker(site.environment(failpoint="clock:3600", failpoint_allowed="true")) as worker:
+                await step_at_start(worker, BACK)
                 await site.applied(worker)
                 await tell(redis, "SAVE")
                 old = shutil.copy(redis.directory / "dump.rdb", tmp_path / "old.rdb")
-                await site.feed(3_000)
-                await site.applied(worker, least=3_000)
+                assert all(abs(clock - begin) < 5 * MINUTE for clock in await clocks_of(site.scene))
+                # Later than what the worker's clock shows by now: it has read all that arrived until then.
+                later = now() - HOUR + MINUTE // 2
+                await visits.send(visits.drawn(200, later, later + 9 * MINUTE))
+                await site.applied(worker)
+                before = len(fallen_due(await stories(site.scene)))
+                os.kill(worker.child.pid, FORWARD)
+                await site.at_rest(worker)
+                assert len(fallen_due(await stories(site.scene))) > before + visits.users
+                await visits.send(visits.one(user, now()) for user in range(0, visits.users, 2))
+                await site.applied(worker)
                 redis.kill()
                 shutil.copy(old, redis.directory / "dump.rdb")
                 redis.start()
-                await finish(site, worker)
+                await visits.send(visits.one(user, now()) for user in range(0, visits.users, 3))
+                await site.applied(worker)
+                await site.at_rest(worker)
+                assert await asyncio.to_thread(worker.stop) == 0, worker.log[-3000:]
             told = await site.check_after_loss()
-            row.tell(told, site.sent)
+            row.tell(told, visits.count)
             row.result = "new incarnation, users restated; same answers as undisturbed"
             assert row.incarnations == (1, 2)
+            assert len([change for change in fallen_due(told) if change["incarnation"] == 2]) > visits.users
+
+
+def fallen_due(told: Stories) -> list[Change]:
+    """Return the changes that silence made."""
+    return [change for changes in told.values() for change in changes if change["cause"]["type"] == "timer"]
 
 
 async def test_a_redis_that_was_emptied_stops_its_partitions_until_they_are_reset(

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from segstream.adapters.agreed_time import AgreedTime
 from segstream.adapters.census_taker import CensusTaker
 from segstream.adapters.fetcher import Fetcher
 from segstream.adapters.health import CHECK_REDIS, Health
@@ -25,7 +26,7 @@ from segstream.adapters.service import RELEASE_SHARE, SegmentationService
 from segstream.adapters.steps import Steps
 from segstream.adapters.vitals import Vitals
 from segstream.runner import Pace
-from segstream.tally import wall_clock as now
+from segstream.tally import wall_clock
 
 if TYPE_CHECKING:
     from segstream.app import Application
@@ -47,7 +48,8 @@ class HotPath:
         self._membership = self._make_membership()
         self._fetcher = Fetcher(self._holdings, settings.batch)
         self._log_ends = LogEnds(application.kafka)
-        self._log_watch = LogWatch(self._holdings, self._log_ends, self._vitals, replay=replay, now=now)
+        self._now = AgreedTime(wall_clock)
+        self._log_watch = LogWatch(self._holdings, self._log_ends, self._vitals, replay=replay, now=self._now)
         self._samples = SampleSender(
             self._holdings,
             lambda: make_producer(application.kafka, "samples"),
@@ -55,12 +57,12 @@ class HotPath:
             settings.topic_samples,
         )
         self._redis = RedisCensus(application.redis, settings.redis_prefix)
-        self._census = CensusTaker(self._holdings, self._redis, now)
+        self._census = CensusTaker(self._holdings, self._redis, self._now)
         self._steps = Steps(
             {
                 "look_for_rebuilds": application.rebuild_watch.look,
                 "look_for_versions": self._renew,
-                CHECK_REDIS: self._redis.check_writable,
+                CHECK_REDIS: self._check_redis,
                 "look_at_ends": self._log_watch.look,
                 "acknowledge": self._committer.commit,
                 "send_samples": self._samples.send,
@@ -105,6 +107,9 @@ class HotPath:
             for runner in self._holdings.runners.values():
                 runner.poke()
 
+    async def _check_redis(self) -> None:
+        self._now.heard(await self._redis.check_writable())
+
     def service(self) -> SegmentationService:
         """Return the service that runs it."""
         return SegmentationService(
@@ -130,6 +135,6 @@ class HotPath:
             library=application.library,
             librarian=application.librarian,
             steps=self._steps,
-            lag=LagMeter(self._holdings, self._fetcher, self._log_watch, now),
+            lag=LagMeter(self._holdings, self._fetcher, self._log_watch, self._now),
             census=self._census,
         )

@@ -93,8 +93,8 @@ class RedisCensus:
             for question, *found in zip(questions, replies, replies, replies, replies, strict=True)
         }
 
-    async def check_writable(self) -> None:
-        """Make sure that Redis takes writes, by one that changes nothing.
+    async def check_writable(self) -> int:
+        """Make sure that Redis takes writes, by one that changes nothing; return what time it is there, in ms.
 
         Appending nothing to a text that is not there is a write all the same: a replica refuses it, and so does a
         server that is out of memory, cannot save, or has lost the replicas it needs.
@@ -105,7 +105,9 @@ class RedisCensus:
             It does not, and why.
         """
         key = f"{self._prefix}:writable"
-        await self._nodes.run([Call(key, ["SETRANGE", key, 0, ""])], durably=False)
+        calls = [Call(key, ["SETRANGE", key, 0, ""]), Call(key, ["TIME"])]
+        _, (seconds, microseconds) = await self._nodes.run(calls, durably=False)
+        return int(seconds) * 1000 + int(microseconds) // 1000
 
     async def close(self) -> None:
         """Release the connections to a cluster's nodes; the client stays open."""
