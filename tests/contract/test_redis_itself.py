@@ -18,6 +18,7 @@ from segstream.ports import NOTHING_TOLD, Commit, Meta, View
 from segstream.views import encode
 from segstream_schemas.keys import ReadModelKeys
 from tests.contract.redis_backends import OnRedis
+from tests.contract.redis_cluster import redis_cluster
 from tests.servers import choose_redis
 
 pytestmark = pytest.mark.integration
@@ -181,6 +182,20 @@ async def test_a_cluster_holds_the_same_answers(redis_url: str) -> None:  # noqa
                 assert await client.zcard(ReadModelKeys().members("new", partition)) == 50
                 assert await client.hget(ReadModelKeys().user(f"{partition}-49"), "v") == b"1:1"
                 await store.close()
+        finally:
+            await model.close()
+            await client.aclose()
+
+
+async def test_a_cluster_tells_what_it_promises_before_anything_was_written(redis_url: str) -> None:  # noqa: ARG001 - skips without Redis
+    """A worker warns at its start: each primary is asked."""
+    with redis_cluster() as (address, _):
+        client = connect(RedisSettings(address, cluster=True))
+        model = RedisReadModel(client)
+        try:
+            told = await model.durability()
+            assert [kept.promised for kept in told] == [False, False]
+            assert "ends with Redis' memory" in told[0].text
         finally:
             await model.close()
             await client.aclose()

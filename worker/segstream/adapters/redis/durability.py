@@ -60,7 +60,8 @@ class Durability(NamedTuple):
             )
         if self.aof and got.pop(0)[0] < 1:
             raise ServerError(
-                f"Redis at {address}: its append-only file was not synced within {deadline:g} s; check its disk"
+                f"Redis at {address}: its append-only file was not synced within {deadline:g} s; check its disk, and that "
+                "appendfsync is always or everysec and no-appendfsync-on-rewrite is no"
             )
 
 
@@ -84,21 +85,39 @@ def read(info: Mapping[str, Any]) -> Durability:
         for name, value in info.items()
         if name.startswith("slave")
     )
-    version = tuple(
-        int(part) for part in str(info.get("redis_version", "0")).split(".")[:2] if part.isdigit()
-    )
     # Valkey reports the version of Redis that it branched off from, 7.2.4, and knows WAITAOF.
-    enabled, known = bool(info.get("aof_enabled")), version >= (7, 2)
+    enabled, known = bool(info.get("aof_enabled")), _numbers(info.get("redis_version")) >= (7, 2)
     parts = [f"{replicas} replica{'s' if replicas > 1 else ''}"] if replicas else []
-    if enabled and known:
+    hasty = _hasty(info)
+    if enabled and known and not hasty:
         parts.append("its append-only file")
     if parts:
         text = f"a write counts once {' and '.join(parts)} {'have' if replicas > 1 or len(parts) > 1 else 'has'} it"
     elif enabled:
+        why = (
+            f"{hasty} says that its append-only file is synced before it is"
+            if hasty
+            else "the append-only file cannot be waited for before Redis 7.2"
+        )
         text = (
-            "the append-only file cannot be waited for before Redis 7.2: unless appendfsync is always, a crash of the "
-            "machine may lose the last second, and with it the promise that every change is told once"
+            f"{why}: unless appendfsync is always, a crash of the machine may lose the last second, and with it the "
+            "promise that every change is told once"
         )
     else:
         text = "no replicas and no append-only file: the promise that every change is told once ends with Redis' memory"
     return Durability(replicas, enabled and known, text, bool(parts))
+
+
+def _hasty(info: Mapping[str, Any]) -> str:
+    """Return the name of a server that answers WAITAOF before it has synced, unless it always syncs; else nothing."""
+    # Redis 7.4.0 brought it, 7.4.3 and 8.0 are without (redis/redis#13793). Valkey has it from 8.0 on: no release without
+    # it was known when this was written.
+    valkey = info.get("valkey_version")
+    if valkey is not None:
+        return f"Valkey {valkey}" if _numbers(valkey) >= (8,) else ""
+    redis = info.get("redis_version")
+    return f"Redis {redis}" if (7, 4) <= _numbers(redis) < (7, 4, 3) else ""
+
+
+def _numbers(version: object) -> tuple[int, ...]:
+    return tuple(int(part) for part in str(version).split(".") if part.isdigit())

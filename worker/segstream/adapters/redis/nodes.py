@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from redis.asyncio import Redis, RedisCluster
+from redis.asyncio.cluster import ClusterNode
 from redis.exceptions import NoScriptError, RedisError
 
 from segstream.adapters.redis import durability, fitness
@@ -152,14 +153,15 @@ class Nodes:
         return replies
 
     async def durability(self) -> list[Durability]:
-        """Return how the servers used so far (a lone one: in any case) keep what they acknowledge.
+        """Return how the servers used so far keep what they acknowledge; where none was, all of them.
 
         Raises
         ------
         ServerError
         """
-        if not self.cluster and not self._nodes:
-            await (await self._of("")).run([], durably=False)
+        if not self._nodes:
+            for node in await self._primaries():
+                await node.run([], durably=False)
         return [node.durability for node in self._nodes.values() if node.durability]
 
     def forget(self) -> None:
@@ -179,11 +181,7 @@ class Nodes:
             if not self._nodes:
                 self._nodes[""] = Node(self._client, self._deadline)
             return self._nodes[""]
-        if self._stale:
-            with redis_errors(self.address):
-                await self._client.initialize()
-                await self._client.nodes_manager.initialize()
-            self._stale = False
+        await self._look(self._client)
         with redis_errors(self.address):
             found = self._client.get_node_from_key(key)
         if found is None:
@@ -191,6 +189,23 @@ class Nodes:
             raise ServerError(
                 f"Redis at {self.address}: no node holds slot {self._client.keyslot(key)}; check CLUSTER INFO"
             )
+        return self._held(found)
+
+    async def _primaries(self) -> list[Node]:
+        if not isinstance(self._client, RedisCluster):
+            return [await self._of("")]
+        await self._look(self._client)
+        return [self._held(found) for found in self._client.get_primaries()]
+
+    async def _look(self, client: RedisCluster) -> None:
+        """Ask a cluster which node holds which slots, if they may have moved."""
+        if self._stale:
+            with redis_errors(self.address):
+                await client.initialize()
+                await client.nodes_manager.initialize()
+            self._stale = False
+
+    def _held(self, found: ClusterNode) -> Node:
         name = str(found.name)
         if name not in self._nodes:
             # A plain client: WAIT, and scripts loaded on one node, are no business of a cluster client's.
