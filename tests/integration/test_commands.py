@@ -194,10 +194,24 @@ def test_changes_can_be_narrowed_down(shop: Shop) -> None:
     assert own
     assert {change["user_id"] for change in own} == {user}
     assert [change["sequence"] for change in own] == list(range(1, len(own) + 1))
-    big = shop.run("changes", "--segment", "big", "--json").stdout.splitlines()
-    assert {json.loads(line)["segment"] for line in big} == {"big"}
+    big = shop.run("changes", "--segment", "big", "--json")
+    assert ({json.loads(line)["segment"] for line in big.stdout.splitlines()}, big.stderr) == ({"big"}, "")
     assert len(shop.run("changes", "--limit", "3").stdout.splitlines()) == 3
     assert shop.run("changes", "--from", "latest").stdout == ""
+
+
+def test_a_segment_that_never_was_is_said_not_to_be(shop: Shop) -> None:
+    """Nothing would be printed otherwise; without Redis that cannot be told, and the changes come all the same."""
+    typo = shop.run("changes", "--segment", "silnt")
+    assert (typo.returncode, typo.stdout, typo.stderr) == (
+        0,
+        "",
+        "warning: no version of the definitions has a segment 'silnt'; did you mean 'silent'?\n",
+    )
+    there = shop.run("changes", "--segment", "big", "--json")
+    blind = shop.run("changes", "--segment", "big", "--json", redis=f"redis://127.0.0.1:{free_port()}")
+    assert blind.stderr.startswith("warning: cannot tell whether there is a segment 'big': ")
+    assert sorted(blind.stdout.splitlines()) == sorted(there.stdout.splitlines()) != []
     now = shop.run("changes", "--from", "2100-01-01")
     assert (now.returncode, now.stdout, now.stderr) == (0, "", "")
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import time
 
 from redis.asyncio import Redis
 
 from tests.checker import stories
 from tests.deployments import SHOP, Deployments, orders
+from tests.operations import segstream
 from tests.workers import Scene, Worker, applied, send
 
 PARTITIONS = 2
@@ -27,6 +29,22 @@ async def begun(scene: Scene, worker: Worker) -> None:
                 await asyncio.sleep(0.05)
     finally:
         await client.aclose()
+
+
+async def test_the_first_of_many_mistakes_says_that_there_are_more(deployments: Deployments) -> None:
+    """A worker ends with one, at its place; `segstream validate` lists them all."""
+    events = await deployments.inputs("events", partitions=PARTITIONS)
+    scene = await deployments.scene("wrong", events, PARTITIONS)
+    text = SHOP.replace("orders >=", "orderz >=").replace("revenue_30d >=", "revenues >=")
+    file = deployments.file("wrong.yaml", text)
+    ran = await segstream(scene.environment(file), "worker")
+    assert ran.code == 1
+    assert re.search(
+        rf"^segstream: {re.escape(str(file))}:9:18: unknown name 'revenues'; .* \(the first of 2 mistakes; "
+        rf"`segstream validate {re.escape(str(file))}` lists them all\)\n +big: ",
+        ran.err,
+        re.MULTILINE,
+    ), ran.err
 
 
 async def test_what_arrives_after_a_first_start_at_the_latest_is_applied_after_a_restart(

@@ -177,6 +177,11 @@ async def test_apply_asks_and_publishes_nothing_without_a_yes(deployments: Deplo
     assert nobody.err.startswith("segstream: there is nobody to ask whether to publish;")
     assert await asked(environment, "n", "apply", str(first)) == 1
     assert (await told(environment, "history"))["versions"] == []
+    nothing = await segstream(environment, "rollback", "--yes")
+    assert (nothing.code, nothing.err) == (
+        1,
+        "segstream: nothing has been published yet, so there is nothing to go back to\n",
+    )
     assert await asked(environment, "y", "apply", str(first)) == 0
     assert [each["version"] for each in (await told(environment, "history"))["versions"]] == [1]
     no_way = await segstream(environment, "rollback", "--yes")
@@ -191,6 +196,31 @@ async def test_apply_asks_and_publishes_nothing_without_a_yes(deployments: Deplo
         2,
         "segstream: 'nofile' is neither a file nor a version's number nor active\n",
     )
+
+
+async def test_definitions_without_segments_are_published_only_if_that_is_said(
+    deployments: Deployments,
+) -> None:
+    """Everybody would leave everything: a file cut short says so in `plan`, and `apply --yes` refuses it. To begin so is fine."""
+    scene = await deployments.scene("cut", ["nowhere"], 1)
+    whole = deployments.file("whole.yaml", BEFORE)
+    cut = deployments.file("cut.yaml", BEFORE.partition("segments:")[0] + "segments: null\n")
+    environment = scene.environment(whole)
+    warning = f"warning: {cut} has no segments: everybody leaves all that they are in\n"
+    for file, version in ((cut, 1), (whole, 2)):
+        ran = await segstream(environment, "apply", str(file), "--yes")
+        assert (ran.code, ran.out.splitlines()[-1][:10], ran.err) == (0, f"version {version},", "")
+    planned = await segstream(environment, "plan", str(cut))
+    assert (planned.code, planned.err) == (0, warning)
+    refused = await segstream(environment, "apply", str(cut), "--yes")
+    assert (refused.code, refused.err) == (
+        2,
+        f"{warning}segstream: nothing was published; --allow-empty says that everybody is to leave all segments\n",
+    )
+    assert len((await told(environment, "history"))["versions"]) == 2
+    meant = await segstream(environment, "apply", str(cut), "--yes", "--allow-empty")
+    assert (meant.code, meant.err) == (0, warning)
+    assert len((await told(environment, "history"))["versions"]) == 3
 
 
 async def asked(environment: dict[str, str], reply: str, *arguments: str) -> int | None:

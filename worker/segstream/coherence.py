@@ -76,6 +76,30 @@ def web_token(settings: Settings) -> Password:
     return _password(settings, "web_token")
 
 
+def read_token(token: Password) -> str:
+    """Return a token as it is now.
+
+    Raises
+    ------
+    SettingsError
+        Its file cannot be read, or it is too short to be one; never with the token itself.
+
+    Examples
+    --------
+    >>> read_token(Password("hunter2"))  # doctest: +ELLIPSIS
+    Traceback (most recent call last):
+        ...
+    segstream.errors.SettingsError: SEGSTREAM_WEB_TOKEN (or _FILE) is not a token: take at least 16 characters of ASCII...
+    """
+    text = token.read() or ""
+    if len(text) < _SHORTEST_TOKEN or not text.isascii():
+        raise SettingsError(
+            f"SEGSTREAM_WEB_TOKEN (or _FILE) is not a token: take at least {_SHORTEST_TOKEN} characters of ASCII, such as "
+            "`openssl rand -hex 16` prints"
+        )
+    return text
+
+
 def certificates(settings: Settings, server: str) -> Certificates:
     """Return the certificates for ``kafka`` or ``redis``."""
     return Certificates(*(getattr(settings, f"{server}_{part}_file") for part in ("ca", "cert", "key")))
@@ -99,13 +123,8 @@ def _check_password(settings: Settings, name: str) -> Password:
 
 
 def _check_token(settings: Settings) -> None:
-    token = _check_password(settings, "web_token")
-    text = token.read() or ""
-    if token and (len(text) < _SHORTEST_TOKEN or not text.isascii()):
-        raise SettingsError(
-            f"SEGSTREAM_WEB_TOKEN (or _FILE) is not a token: take at least {_SHORTEST_TOKEN} characters of ASCII, such as "
-            "`openssl rand -hex 16` prints"
-        )
+    if token := _check_password(settings, "web_token"):
+        read_token(token)
 
 
 def _check_address(name: str, address: str) -> None:

@@ -12,6 +12,7 @@ from segstream.adapters.redis.definitions import RedisDefinitions
 from segstream.adapters.redis.look import Look
 from segstream.adapters.redis.models import RedisModels
 from segstream.core.basis import load_bases
+from segstream.core.closest import closest
 from segstream.core.definitions import Definitions, read_definitions
 from segstream.core.difference import Difference, differences, fresh_features
 from segstream.core.time import format_time
@@ -65,6 +66,15 @@ class Plan(NamedTuple):
         """The number it would have, or has already."""
         latest = self.latest.version if self.latest else 0
         return latest + 1 if self.changed else latest
+
+    @property
+    def emptied(self) -> bool:
+        """Whether it has no segment at all, and the latest has some: everybody would leave all of them."""
+        removed = any(
+            each.change == "removed" and each.section in ("segment", "discovered")
+            for each in self.differences
+        )
+        return removed and not self.definitions.segments and not self.definitions.discovered
 
     def rows(self) -> list[tuple[str, Effect]]:
         """Return what happens to each segment: those of the definitions in their order, then what is left of others."""
@@ -174,7 +184,7 @@ async def make_plan(
             return plan
         library = Library()
         for each in versions:
-            library.add_version(Version(each.version, each.effective_at, _read(each)))
+            library.add_version(Version(each.version, each.effective_at, each.text))
         # A partition adopts it when its clock passes that moment; in a replay that stands where the replay is.
         now = 0 if settings.clock == "event" else time.time_ns() // 1_000_000
         library.add_version(Version(plan.number, max(effective_at, now), definitions))
@@ -210,6 +220,38 @@ async def stand(settings: Settings) -> Standing:
         if bases := load_bases(meta.bases):
             partitions.setdefault(bases[-1].definitions, []).append(number)
     return Standing(versions, partitions, {number for number, meta in enumerate(metas) if meta.sweep})
+
+
+async def doubt(settings: Settings, segment: str) -> str | None:
+    """Return what speaks against there being, or having been, a segment; None if a version of the definitions has it.
+
+    Parameters
+    ----------
+    settings : Settings
+    segment : str
+        Its name; ``<model>.<cluster>`` of one that a model finds.
+
+    Raises
+    ------
+    ServerError
+        Redis cannot be reached or refuses.
+    """
+    async with _client(settings) as client:
+        versions = await _versions(client, settings)
+    model, _, cluster = segment.partition(".")
+    known: set[str] = set()
+    for version in reversed(versions):
+        definitions = _read(version)
+        known |= {each.name for each in definitions.segments}
+        known |= {
+            f"{each.name}.{cluster if each.name == model and cluster else 'c0'}"
+            for each in definitions.discovered
+        }
+        if segment in known:
+            return None
+    near = closest(segment, known)
+    hint = f"did you mean {near!r}?" if near else f"there are {', '.join(sorted(known)) or 'none'}"
+    return f"no version of the definitions has a segment {segment!r}; {hint}"
 
 
 def _read(version: DefinitionsVersion) -> Definitions:

@@ -69,10 +69,20 @@ def test_valid_definitions_are_shown_as_they_are_understood(
     assert shown.out.splitlines() == [
         f"{good}: valid",
         "  1 feature",
-        "    orders = count event Order Completed",
+        '    orders = count event "Order Completed"',
         "  1 segment",
         "    loyal: orders >= 3; stays 1d at least",
     ]
+
+
+def test_definitions_without_segments_are_shown_as_such(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They are valid, to begin with; a file that was cut short is not to look whole."""
+    file = tmp_path / "cut.yaml"
+    file.write_text(GOOD.partition("segments:")[0] + "segments: null\n")
+    assert main(["validate", str(file)]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "  no segments"
 
 
 def test_every_mistake_is_told_with_its_place_and_a_caret(

@@ -39,6 +39,10 @@ from segstream.cli import main
             ["changes", "--from", "dawn"],
             "--from: 'dawn' is not a time; write for instance 1998-06-30T00:00:00Z",
         ),
+        (
+            ["reset", "--to", "2099-01-01T00:00Z", "--yes"],
+            "--to: '2099-01-01T00:00Z' is still to come; `--to latest` goes on with what arrives from now on",
+        ),
         (["user", "\udcff"], "the user '\\udcff' is not UTF-8; ids are text"),
     ],
 )

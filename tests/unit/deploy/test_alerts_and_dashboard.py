@@ -127,8 +127,8 @@ def test_every_alert_says_what_is_the_matter_and_what_to_do() -> None:
 
 def test_a_worker_that_says_nothing_is_told_by_what_does_not_come_from_it() -> None:
     """Where its loop hangs its page hangs, too, so that no metric of its own can say so; workers only, whatever the job's name."""
-    own = {case.by: [each.name for each in selectors(promql.parse(case.expression))] for case in asked()}
-    assert own["SegstreamUnreachable"] == ["up", "segstream_build_info"]
+    own = {case.by: {each.name for each in selectors(promql.parse(case.expression))} for case in asked()}
+    assert own["SegstreamUnreachable"] == {"up", "segstream_build_info"}
     assert [name for name, found in own.items() if "up" in found] == ["SegstreamUnreachable"]
 
 

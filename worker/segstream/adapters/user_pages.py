@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
+from segstream.coherence import read_token
 from segstream.errors import SegstreamError, ServerError, SettingsError
 
 if TYPE_CHECKING:
@@ -61,7 +62,8 @@ def add_user_pages(
     app : faust.App
         Whose web server serves them.
     token : Password
-        Its file, if it has one, is read at each request, so that a new one counts at once.
+        Its file, if it has one, is read at each request, so that a new one counts at once. What is no token, as at the
+        start, lets nobody in; the log says so once.
     known : async function
         Returns what is known of a user; raises ``SegstreamError`` if that is nothing.
     explained : async function
@@ -87,15 +89,10 @@ class _Desk:
 
     def __init__(self, token: Password) -> None:
         self._token, self._log = token, structlog.get_logger("segstream")
-        self._one, self._inside = asyncio.Lock(), 0
+        self._one, self._inside, self._trouble = asyncio.Lock(), 0, ""
 
     async def answer(self, view: View, request: Any, question: Question) -> Response:
-        try:
-            right = allowed(request.headers.get("Authorization"), self._token.read() or "")
-        except SettingsError as error:
-            self._log.warning("web_token", error=str(error))
-            right = False
-        if not right:
+        if not self._shown(request.headers.get("Authorization")):
             told, headers = "send the token as Authorization: Bearer <token>", {"WWW-Authenticate": "Bearer"}
             return view.json({"error": told}, status=401, headers=headers)
         try:
@@ -104,6 +101,17 @@ class _Desk:
             return view.json({"error": str(failure)}, status=503, headers={"Retry-After": "2"})
         except SegstreamError as failure:
             return view.json({"error": str(failure)}, status=404)
+
+    def _shown(self, header: str | None) -> bool:
+        token, trouble = None, ""
+        try:
+            token = read_token(self._token)
+        except SettingsError as error:
+            trouble = str(error)
+        if trouble and trouble != self._trouble:  # anybody may ask: not a line for each request
+            self._log.warning("web_token", error=trouble)
+        self._trouble = trouble
+        return token is not None and allowed(header, token)
 
     async def _ask(self, question: Question) -> dict[str, Any]:
         if self._inside >= MOST:
