@@ -125,12 +125,12 @@ async def test_what_is_published_leaves_the_outbox(backend: Backend) -> None:
     """Entries go up to the one named and no further, and a cleared outbox still numbers on."""
     store = await owner(backend)
     entries = [OutboxEntry(number, b"%d" % number) for number in range(1, 6)]
-    await store.commit(step(1, outbox=entries))
-    await store.commit(step(2, published=3))
+    await store.commit(Commit(Meta(revision=1, sequence=5), outbox=entries))
+    await store.commit(Commit(Meta(revision=2, sequence=5), published=3))
     assert (await backend.state().take_over(NOTHING_TOLD)).outbox == entries[3:]
     store = await owner(backend)
-    await store.commit(step(3, published=5))
-    await store.commit(step(4, outbox=[OutboxEntry(6, b"6")], published=5))
+    await store.commit(Commit(Meta(revision=3, sequence=5), published=5))
+    await store.commit(Commit(Meta(revision=4, sequence=6), outbox=[OutboxEntry(6, b"6")], published=5))
     assert (await backend.state().take_over(NOTHING_TOLD)).outbox == [OutboxEntry(6, b"6")]
 
 

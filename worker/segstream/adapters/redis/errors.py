@@ -87,10 +87,14 @@ TELLING: Final = (
     (r"Cluster mode is not enabled", "it is no node of a cluster: set SEGSTREAM_REDIS_CLUSTER to false"),
     (r"max number of clients", "raise its maxclients, or run fewer workers"),
     # What a server says within a script, where versions before 7 hide the code.
-    (r"NOPERM|has no permissions|ACL failure", _RIGHTS),
+    (r"NOPERM|has no permissions|ACL failure|user executing the script", _RIGHTS),
     (r"\bOOM\b", _MEMORY),
     (r"\bREADONLY\b", "this is a replica; give the address of the primary"),
     (r"\bMISCONF\b", "it cannot write to its disk: its log says why"),
+    (
+        r"appendonly is disabled",
+        "its append-only file was turned off; it is tried again, without waiting for that",
+    ),
     (r"\bNOREPLICAS\b", "fewer replicas than its min-replicas-to-write are there: bring them back"),
     (r"\bBUSY\b", "another program's script keeps it busy (SCRIPT KILL ends it); " + _WAIT),
     (

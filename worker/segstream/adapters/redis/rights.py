@@ -1,4 +1,4 @@
-"""Whether this user may do what a worker does, before it begins: a script that is refused a command has done its half."""
+"""Whether this user may do what a worker does, before it begins: all that is missing is told at once."""
 
 from __future__ import annotations
 

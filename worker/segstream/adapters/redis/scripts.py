@@ -6,10 +6,16 @@ import hashlib
 from collections.abc import Iterable
 from functools import cache
 from importlib.resources import files
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 Argument = bytes | str | int
 """What a command may hold; text is sent as UTF-8."""
+
+
+_WRITE_TWICE: Final = frozenset(
+    {"answers", "catalog", "commit", "members", "model_save", "rebuild_watch", "renew", "take_over"}
+)
+"""Scripts that ask for the rights they need before they write (see ``forbidden.lua``, which stands before them)."""
 
 
 class Script(NamedTuple):
@@ -47,15 +53,21 @@ class Call(NamedTuple):
 
 @cache
 def script(name: str) -> Script:
-    """Return the script ``lua/<name>.lua``.
+    """Return the script ``lua/<name>.lua``, with what it uses before it.
 
     Examples
     --------
     >>> len(script("commit").digest)
     40
     """
-    text = files("segstream.adapters.redis").joinpath("lua", f"{name}.lua").read_text("utf-8")
+    text = _text(name)
+    if name in _WRITE_TWICE:
+        text = _text("forbidden") + text
     return Script(text, hashlib.sha1(text.encode(), usedforsecurity=False).hexdigest())
+
+
+def _text(name: str) -> str:
+    return files("segstream.adapters.redis").joinpath("lua", f"{name}.lua").read_text("utf-8")
 
 
 def call(name: str, keys: list[str], arguments: Iterable[Argument] = ()) -> Call:

@@ -1,6 +1,8 @@
 -- Write users' answers, each unless a later one is there.
 -- KEYS: the users' hashes.
 -- ARGV: per user, as msgpack: incarnation, partition sequence, lifetime in ms (0: no end), fields and values in turn.
+local refused = forbidden('DEL', KEYS[1]) or forbidden('HSET', KEYS[1], 0, 0) or forbidden('PEXPIRE', KEYS[1], 0)
+if refused then return refused end
 for number, key in ipairs(KEYS) do
     local incarnation, sequence, lifetime, words = unpack(cmsgpack.unpack(ARGV[number]))
     local there = redis.call('HGET', key, 'v')

@@ -5,6 +5,8 @@ local epoch = tonumber(redis.call('HGET', KEYS[1], 'epoch') or 0)
 if epoch > tonumber(ARGV[1]) then return {'fenced', tostring(epoch)} end
 if epoch < tonumber(ARGV[1]) then return {'lost', tostring(epoch), ''} end
 
+local refused = KEYS[2] and (forbidden('ZADD', KEYS[2], 0, 0) or forbidden('ZREM', KEYS[2], 0))
+if refused then return refused end
 local STEP = 4000
 local position = 1
 local function all(command, key, count)

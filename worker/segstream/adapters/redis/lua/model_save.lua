@@ -7,6 +7,8 @@ local number = tonumber(ARGV[4])
 if epoch < tonumber(ARGV[1]) or (number and number <= latest) then
     return {'lost', tostring(epoch), tostring(latest)}
 end
+local refused = forbidden('HSET', KEYS[1], 0, 0) or number and (forbidden('HKEYS', KEYS[1]) or forbidden('HDEL', KEYS[1], 0))
+if refused then return refused end
 redis.call('HSET', KEYS[1], 'learning', ARGV[2])
 if number then
     redis.call('HSET', KEYS[1], 'number', ARGV[4], 'snapshot:' .. ARGV[4], ARGV[5])

@@ -10,6 +10,8 @@ for i = 3, #ARGV do
 end
 local requested = tonumber(redis.call('HGET', key, 'requested') or 0)
 if ARGV[2] == 'request' or #strangers > 0 then
+    local refused = forbidden('HSET', key, 0, 0) or forbidden('HGETALL', key) or forbidden('HDEL', key, 0)
+    if refused then return refused end
     requested = math.max(requested + 1, tonumber(ARGV[1]))
     local number = string.format('%.0f', requested)
     redis.call('HSET', key, 'requested', number)

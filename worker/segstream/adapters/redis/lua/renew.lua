@@ -12,6 +12,10 @@ if epoch < tonumber(ARGV[1]) or revision ~= tonumber(ARGV[2]) then
     return {'lost', tostring(epoch), tostring(revision)}
 end
 
+local refused = forbidden('HSET', meta, 0, 0) or forbidden('HKEYS', meta) or forbidden('HDEL', meta, 0)
+    or forbidden('UNLINK', KEYS[2])
+if refused then return refused end
+
 local kept = {epoch = true, owner = true, owners = true, revision = true, incarnation = true}
 redis.call('HSET', meta, 'revision', ARGV[3], 'incarnation', ARGV[4])
 for i = 6, #ARGV, 2 do

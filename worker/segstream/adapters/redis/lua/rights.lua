@@ -1,5 +1,6 @@
 -- Try each command that the other scripts use, on keys of no meaning; return those that are refused.
--- A script that is refused a command in the middle has done its first half: so this is found out before.
+-- So a worker says at its start what it lacks, and not in the middle of its work: on Redis 6.2, which does not tell a
+-- script what it may do (see forbidden.lua), a commit that is refused a command there has done its first half.
 -- KEYS: four keys of one slot.
 -- ARGV: none.
 local hash, set, stream, text = unpack(KEYS)
