@@ -6,8 +6,8 @@ from segstream.core.basis import Basis
 from segstream.core.definitions import read_definitions
 from segstream.core.time import DAY, NEVER, parse_time
 from segstream.core.user import User
-from segstream.dossier import Dossier
-from segstream.ports import Meta
+from segstream.dossier import Dossier, look_back
+from segstream.ports import DefinitionsVersion, Meta
 from segstream_schemas import Catalog
 
 SHOP = """\
@@ -87,3 +87,23 @@ def test_nothing_known_is_said_to_be_so() -> None:
     """Neither a public answer nor a state."""
     found = dossier(known=False)
     assert (found.known, found.document()["state"], found.features(MONDAY)) == (False, None, {})
+
+
+def test_a_former_version_that_is_refused_does_not_keep_a_user_from_being_explained() -> None:
+    """It is said of features since when they have been counted, as far back as the definitions can be read."""
+    less = SHOP.replace("  recent: {op: count, event: Order Completed, window: 7d}\n", "")
+    texts = [SHOP.replace("<=", "=<"), less, SHOP, SHOP]
+    versions = [
+        DefinitionsVersion(number, text, str(number), MONDAY + number * DAY, "", "", 0)
+        for number, text in enumerate(texts, 1)
+    ]
+    definitions, since = look_back(versions, 4)
+    assert definitions.content_hash == read_definitions(SHOP).content_hash
+    assert since == {
+        "last_order": (2, MONDAY + 2 * DAY),
+        "orders": (2, MONDAY + 2 * DAY),
+        "recent": (3, MONDAY + 3 * DAY),
+        "traits.country": (2, MONDAY + 2 * DAY),
+    }
+    readable = [versions[1]._replace(version=1), *versions[2:]]
+    assert look_back(readable, 3)[1] == {"recent": (2, MONDAY + 3 * DAY)}

@@ -82,26 +82,27 @@ class Application:
             self.log.warning("topics", warning=warning)
         await redis_rights(self.redis, self.settings.redis_prefix, self.settings.segments_prefix)
         refuse_other(await self.rebuilds.partitions(), self.partitions, "partition 0")
-        for kept in await self.read_model.durability():
-            if not kept.promised:
-                self.log.warning("redis", warning=kept.text)
+        for warning in sorted(
+            {kept.text for kept in await self.read_model.durability() if not kept.promised}
+        ):
+            self.log.warning("redis", warning=warning)
         differs = await publish_first(self.definitions, self.settings.definitions, now())
         if differs is not None:
             self.log.warning("definitions_differ", warning=differs)
 
     async def refresh(self) -> bool:
         """Bring the library up to date; return whether anything is new."""
-        before = self.library.latest
+        before = self.library.readable
         fresh = await self.librarian.refresh()
-        if self.library.latest > before:
-            definitions = self.library.definitions(self.library.latest)
+        if (readable := self.library.readable) > before:
+            definitions = self.library.definitions(readable)
             for line in definitions.unread(self.settings.topics):
-                self.log.warning("source_unread", definitions_version=self.library.latest, warning=line)
+                self.log.warning("source_unread", definitions_version=readable, warning=line)
         return fresh
 
     def recipes(self) -> dict[str, Recipe]:
-        """Return what the models of the latest definitions are to be learned from."""
-        return recipes_of(self.library.definitions(self.library.latest), self.settings.model_seed)
+        """Return what the models of the latest definitions that can be read are to be learned from."""
+        return recipes_of(self.library.definitions(self.library.readable), self.settings.model_seed)
 
     def make_flow(self, number: int, owned: int) -> Flow:
         """Return a new flow for a partition number, one of ``owned`` that share the cache's memory."""

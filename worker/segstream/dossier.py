@@ -22,12 +22,12 @@ from segstream.core.events import raw_id
 from segstream.core.partitioning import partitioner
 from segstream.core.time import NEVER, format_time
 from segstream.core.user import DIGEST, User
-from segstream.errors import ServerError
+from segstream.errors import DefinitionError, ServerError
 from segstream_schemas import Answer, AsyncSegmentReader, Catalog
 from segstream_schemas.errors import ContractError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
     from segstream.adapters.redis.connection import Client
     from segstream.core.types import Value
@@ -172,16 +172,44 @@ async def _definitions(
         versions = await log.load()
     finally:
         await log.close()
-    if not 0 < number <= len(versions):
-        return None, {}
+    return look_back(versions, number) if 0 < number <= len(versions) else (None, {})
+
+
+def look_back(
+    versions: Sequence[DefinitionsVersion], number: int
+) -> tuple[Definitions, dict[str, tuple[int, int]]]:
+    """Return a version's definitions, and from which version on, and since when, each of their features has been counted.
+
+    A feature that has been since the first version is left out. No further back than this program reads.
+
+    Parameters
+    ----------
+    versions : sequence of DefinitionsVersion
+        From the first on.
+    number : int
+        Of one of them.
+
+    Raises
+    ------
+    DefinitionError
+        This program does not read the version itself.
+    """
     read = [_read(versions[number - 1])]
-    earlier = (_read(version) for version in reversed(versions[: number - 1]))
     since = {
         name: (number - back, versions[number - back - 1].effective_at)
-        for name, back in counted_since(chain(read, earlier)).items()
+        for name, back in counted_since(chain(read, _earlier(versions[: number - 1]))).items()
         if back < number - 1
     }
     return read[0], since
+
+
+def _earlier(versions: Sequence[DefinitionsVersion]) -> Iterator[Definitions]:
+    """Yield the definitions of versions, latest first, up to one that another version of segstream has taken."""
+    for version in reversed(versions):
+        try:
+            yield _read(version)
+        except DefinitionError:
+            return
 
 
 def _read(version: DefinitionsVersion) -> Definitions:

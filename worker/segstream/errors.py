@@ -11,6 +11,7 @@
     ├── Fenced                    another worker owns the partition now; this one must stop touching it
     ├── StateLost                 Redis does not hold the state this worker last committed
     ├── PositionError             the stored position and the log do not fit together
+    ├── NewerState                a state was written by a later version of segstream than this one
     └── LayoutError               topics are missing or not co-partitioned
 """
 
@@ -109,6 +110,43 @@ class StateLost(SegstreamError):
 
 class PositionError(SegstreamError):
     """The position in Redis and the log in Kafka do not fit. The text names the ``segstream reset`` that resolves it."""
+
+
+class NewerState(SegstreamError):
+    """A user's state was written by a later version of segstream. Go on with that one, or reset the partition.
+
+    Parameters
+    ----------
+    user : str
+        Whose it is; not in the text, which is logged.
+    schema, known : int
+        The state's schema number, and the latest that this program reads.
+
+    Attributes
+    ----------
+    partition : int or None
+        The partition number, where it is known.
+
+    Examples
+    --------
+    >>> error = NewerState("00042", 4, 3)
+    >>> error.partition = 7
+    >>> print(error)
+    partition 7: a user's state has schema 4, and this version of segstream reads up to 3: a later one has worked here. Go on with that one, or begin anew with `segstream reset --to earliest`
+    """
+
+    def __init__(self, user: str, schema: int, known: int) -> None:
+        self.user, self.schema, self.known = user, schema, known
+        self.partition: int | None = None
+        super().__init__(user, schema, known)
+
+    def __str__(self) -> str:
+        """Say so in one line."""
+        where = "" if self.partition is None else f"partition {self.partition}: "
+        return (
+            f"{where}a user's state has schema {self.schema}, and this version of segstream reads up to {self.known}: a "
+            "later one has worked here. Go on with that one, or begin anew with `segstream reset --to earliest`"
+        )
 
 
 class LayoutError(SegstreamError):

@@ -88,6 +88,7 @@ class Flow:
         told = await self.publisher.fence()  # 1, 2
         found = await partition.store.take_over(told)  # 3, 4
         refuse_unfinished(self.number, found.meta)
+        partition.expect(found)
         if self._refresh is not None:  # no earlier: until it is fenced, an earlier owner may adopt something
             await self._refresh()
         partition.adopt_state(found)
@@ -118,7 +119,9 @@ class Flow:
         adoption = NEVER if upcoming is None else upcoming.effective_at + options.timer_grace
         whose = partial(home, partitions=options.partitions, partitioner=options.partitioner)
         skew, rerouted = options.max_clock_skew, options.topics.rerouted
-        how = Reading(options.replay, skew, adoption, self.number, whose, rerouted)
+        how = Reading(
+            options.replay, skew, adoption, self.number, whose, rerouted, partition.latest_arrival()
+        )
         draft = partition.draft()
         incoming = read(records, meta, how, partition.engine)  # 1
         names = list(incoming.users)

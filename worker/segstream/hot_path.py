@@ -25,11 +25,13 @@ from segstream.adapters.sample_sender import SampleSender
 from segstream.adapters.service import RELEASE_SHARE, SegmentationService
 from segstream.adapters.steps import Steps
 from segstream.adapters.vitals import Vitals
+from segstream.core.time import NEVER
 from segstream.runner import Pace
 from segstream.tally import wall_clock
 
 if TYPE_CHECKING:
     from segstream.app import Application
+    from segstream.flow import Flow
 
 
 class HotPath:
@@ -88,7 +90,7 @@ class HotPath:
             make_consumer=lambda listener: make_consumer(
                 application.kafka, group, application.topics.read, listener
             ),
-            make_flow=application.make_flow,
+            make_flow=self._make_flow,
             partitions=lambda: application.partitions,
             pace=Pace(
                 batch=settings.batch,
@@ -100,6 +102,16 @@ class HotPath:
             start_from=settings.start_from,
             release_seconds=self._drain_timeout * RELEASE_SHARE,
         )
+
+    def _make_flow(self, number: int, owned: int) -> Flow:
+        flow = self._application.make_flow(number, owned)
+        flow.partition.latest_arrival = self._latest_arrival
+        return flow
+
+    def _latest_arrival(self) -> int:
+        """Return the latest arrival to be believed; any while the time is not known, and in replays."""
+        settings, now = self._application.settings, self._now()
+        return now + settings.max_clock_skew if now and settings.clock == "arrival" else NEVER
 
     async def _renew(self) -> None:
         """Look for new definitions and snapshots, and let the runners adopt them."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple, TypeAlias
 
 from segstream.core.events import Event, Rejected, decode
 from segstream.core.rerouting import Forwarded, mark, where_from
-from segstream.core.time import NEVER
+from segstream.core.time import NEVER, format_time
 from segstream_schemas import RejectionReason
 from segstream_schemas.times import LATEST
 
@@ -40,6 +40,14 @@ _BAD_CLOCK: Final = Rejected(
 )
 
 
+def _from_the_future(arrived: int) -> Rejected:
+    return Rejected(
+        RejectionReason.FUTURE_TIMESTAMP,
+        f"The record says that it arrived at {format_time(min(arrived, LATEST))}, which is still to come: its producer's clock "
+        "is wrong. Let the topic have message.timestamp.type=LogAppendTime.",
+    )
+
+
 Arrival: TypeAlias = "tuple[Record, Brought, int]"
 """Where an event stands in the log (a forwarded one: where it stood), what it brings, and the partition's clock, in ms."""
 
@@ -61,6 +69,9 @@ class Reading(NamedTuple):
         Returns the partition number that a user belongs to.
     rerouted : str
         The topic of forwarded records.
+    latest : int
+        The latest moment, in ms, that may move the clock: where producers name the arrival, one that is wrong would else
+        move it for everybody.
     """
 
     replay: bool
@@ -69,6 +80,7 @@ class Reading(NamedTuple):
     number: int
     home: Callable[[str], int]
     rerouted: str
+    latest: int = LATEST
 
 
 @dataclass(slots=True)
@@ -126,7 +138,7 @@ def read(records: Sequence[Record], meta: Meta, how: Reading, engine: Engine) ->
     """
     applied, clock = meta.offsets, meta.clock
     found = Incoming(clock, taken=len(records))
-    replay, skew, adoption, here, home, rerouted = how
+    replay, skew, adoption, here, home, rerouted, latest = how
     users, offsets, bring = found.users, found.offsets, engine.bring
     definitions = engine.current.definitions
     mappings, unkeyed = definitions.mappings, definitions.unkeyed
@@ -143,7 +155,10 @@ def read(records: Sequence[Record], meta: Meta, how: Reading, engine: Engine) ->
                 event = decode(origin, max_clock_skew=skew, mapping=mappings.get(origin.topic))
             happened = record.timestamp if not replay else event.at if isinstance(event, Event) else clock
             if happened > clock:
-                clock = happened if happened < LATEST else LATEST
+                if happened <= latest:
+                    clock = happened if happened < LATEST else LATEST
+                else:
+                    event = _from_the_future(happened)
             if clock >= adoption:
                 found.taken, found.adopt_at = number, clock
                 return found

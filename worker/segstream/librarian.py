@@ -9,8 +9,7 @@ import structlog
 
 from segstream.catalog import catalog_of
 from segstream.core.clusters import Snapshot
-from segstream.core.definitions import read_definitions
-from segstream.errors import ServerError
+from segstream.errors import DefinitionError, ServerError
 from segstream.library import Version
 
 if TYPE_CHECKING:
@@ -73,13 +72,16 @@ class Librarian:
         ServerError
             Redis does not answer, or has lost definitions that this worker decides by: until it has them again, no
             partition goes on.
+        DefinitionError
+            This program reads none of the versions.
         """
         versions = await self._load()
         for entry in versions:
-            definitions = read_definitions(entry.text, f"definitions version {entry.version}")
-            self._library.add_version(Version(entry.version, entry.effective_at, definitions))
+            self._library.add_version(Version(entry.version, entry.effective_at, entry.text))
             self._last = entry
         fresh = bool(versions)
+        if fresh:
+            self._say_what_is_refused()
         fresh = await self._refresh_snapshots() or fresh
         self._described = self._described and not fresh  # stays false until it has been written
         if not self._described:
@@ -110,13 +112,28 @@ class Librarian:
         self._library.doubt(lost)
         raise lost
 
+    def _say_what_is_refused(self) -> None:
+        """Say which of the versions to come this program does not read: partitions stop when one comes into force."""
+        # Without any that it does read, refresh fails and says so itself.
+        readable = self._library.readable
+        for number in range(self._library.latest, readable, -1) if readable else ():
+            try:
+                self._library.definitions(number)
+            except DefinitionError as error:
+                self._log.error("definitions_refused", definitions_version=number, error=str(error))
+
     async def _describe(self) -> None:
-        latest = self._library.latest
+        # Where the latest cannot be read, workers that can have described it, and keep this from replacing that.
+        latest = self._library.readable or self._library.latest
         catalog = catalog_of(
             self._library.definitions(latest), self._partitions(), self._library.snapshots(self._kept)
         )
-        await self._read_model.describe(catalog, latest)
-        self._described = True
+        self._described = True  # before it is: whoever asks for another one meanwhile must not be forgotten
+        try:
+            await self._read_model.describe(catalog, latest)
+        except BaseException:
+            self._described = False
+            raise
 
     async def _refresh_snapshots(self) -> bool:
         # Also those before the newest: a partition may rest on one while its sweep goes on.

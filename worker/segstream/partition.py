@@ -237,6 +237,8 @@ class Partition:
         Flips that anti-flap has kept from being told, by segment and reason.
     now : callable
         As given.
+    latest_arrival : callable
+        Returns the latest arrival to be believed, in ms; any, unless it is set.
     """
 
     def __init__(self, store: StateStore, library: Library, options: Options, now: Callable[[], int]) -> None:
@@ -254,6 +256,11 @@ class Partition:
         self.samples: deque[tuple[str, list[float | None]]] = deque(maxlen=MOST_SAMPLES)
         self.published = self._cleared = 0
         self.applied: dict[str, int] = {}
+        self.latest_arrival: Callable[[], int] = lambda: NEVER
+
+    def expect(self, found: TakeOver) -> None:
+        """Tell the library what the store's state rests on, so that bringing it up to date brings that."""
+        self.library.need(load_bases(found.meta.bases))
 
     def adopt_state(self, found: TakeOver) -> None:
         """Go on from what the store held."""

@@ -25,7 +25,7 @@ from segstream.core.changes import change_document
 from segstream.core.origin import Origin
 from segstream.core.time import NEVER, format_time
 from segstream.core.user import User
-from segstream.errors import PositionError
+from segstream.errors import NewerState, PositionError
 from segstream.outbox import Parcel, Topics, pack
 from segstream.ports import Commit, Meta, Told
 from segstream.rebuilding import no_view
@@ -266,5 +266,5 @@ def _segments_in(name: str, state: bytes | None) -> list[str]:
     """Return the segments that a state holds; none where it cannot be read, since it goes in any case."""
     try:
         return [] if state is None else User.decode(name, state).segments()
-    except ValueError:
+    except (ValueError, NewerState):
         return []

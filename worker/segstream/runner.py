@@ -11,7 +11,7 @@ import contextlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
-from segstream.errors import PositionError, SegstreamError
+from segstream.errors import NewerState, PositionError, SegstreamError
 from segstream.tally import Latency, Tally
 from segstream.upkeep import SLICE, adopt_definitions, adopt_models, drain, sweep, tidy
 
@@ -165,6 +165,10 @@ class Runner:
                 self.trouble, retry = "", self._pace.first_retry
                 await self._serve(flow)
             except PositionError as error:
+                self._report(error)
+                return
+            except NewerState as error:
+                error.partition = self.number
                 self._report(error)
                 return
             except SegstreamError as error:

@@ -6,6 +6,7 @@ import pytest
 
 from segstream.core.time import NEVER
 from segstream.core.user import NOBODY, UNKNOWN, User
+from segstream.errors import NewerState
 
 WRITTEN_BY_SCHEMA_1 = bytes.fromhex("9a010100010" + "0cf" + "4" + "0" * 15 + "910180" + "80" + "c400")
 WRITTEN_BY_SCHEMA_2 = (
@@ -33,7 +34,12 @@ def test_what_a_user_is_due_for_is_kept() -> None:
 
 
 def test_a_state_of_a_later_program_is_refused() -> None:
-    """With what to do."""
-    user = User("u", (1,), 1, 1).encode()
-    with pytest.raises(ValueError, match=r"schema 4, this program reads up to 3: update the worker"):
-        User.decode("u", user.replace(b"\x03", b"\x04", 1))
+    """With what to do, and without the user's id, since the text is logged."""
+    data = User("00042", (1,), 1, 1).encode()
+    with pytest.raises(NewerState) as caught:
+        User.decode("00042", data.replace(b"\x03", b"\x04", 1))
+    assert str(caught.value) == (
+        "a user's state has schema 4, and this version of segstream reads up to 3: a later one has worked here. Go on with "
+        "that one, or begin anew with `segstream reset --to earliest`"
+    )
+    assert (caught.value.user, caught.value.schema, caught.value.known) == ("00042", 4, 3)

@@ -10,6 +10,7 @@ import pytest
 from segstream.core.clusters import Snapshot
 from segstream.core.time import DAY, NEVER, format_time, parse_time
 from segstream.errors import Fenced
+from segstream.library import Library, Version
 from segstream.upkeep import adopt_models, drain
 from segstream_schemas import Change
 from segstream_schemas.changes import change_id
@@ -19,6 +20,7 @@ from tests.unit.flow.worlds import (
     Crash,
     World,
     clock_record,
+    compiled,
     feed,
     finish,
     play_at_once,
@@ -329,6 +331,57 @@ async def test_a_new_snapshot_moves_everybody() -> None:
         assert (told[2]["kind"], told[2]["previous"]) == ("discovered", "behaviour.c0")
         assert told[2]["model_version"] == {"behaviour": 2}
     assert not await adopt_models(flow.partition)
+
+
+@pytest.mark.parametrize("moved", [False, True], ids=["stays", "moves"])
+async def test_nobody_leaves_what_a_model_found_because_its_snapshot_is_not_kept(*, moved: bool) -> None:
+    """A partition that missed all snapshots kept tells only what the next one changes, not a leaving and an entering."""
+    text = FOUND + "segments: {frequent: {when: \"in_segment('behaviour.c0')\"}}\n"
+    world = World([(0, text)], snapshots=[behaviour(1, 1.0, 9.0)])
+    flow = await world.owner()
+    await feed(flow, [record(0, START, order("u1", START)), record(1, START, order("u2", START))])
+    await finish(flow, None)
+    before = world.changes()
+    assert {each["segment"] for each in before} == {"behaviour.c0", "frequent"}
+    world.library = Library()  # another worker's, of which the 20 snapshots kept are read
+    world.library.add_version(Version(1, 0, compiled(text)))
+    for number in range(21, 41):
+        world.library.add_snapshot(behaviour(number, *((9.0, 1.0) if moved else (1.0, 9.0))))
+    flow = await world.owner()
+    await feed(
+        flow, [record(2, START + 1, order("u1", START + 1)), record(3, START + 1, order("u3", START + 1))]
+    )
+    await finish(flow, START + 2)
+    assert world.changes() == before, (
+        "and who is new is not put anywhere until there is a snapshot to say where"
+    )
+    assert await adopt_models(flow.partition)
+    await finish(flow, START + 3)
+    told = [(each["user_id"], each["change"], each["segment"]) for each in world.changes()[len(before) :]]
+    stays = [("entered", "behaviour.c0"), ("entered", "frequent")]
+    moves = [("exited", "behaviour.c0"), ("entered", "behaviour.c1"), ("exited", "frequent")]
+    assert [each[1:] for each in told if each[0] in {"u1", "u2"}] == (2 * moves if moved else [])
+    assert [each[1:] for each in told if each[0] == "u3"] == (moves[1:2] if moved else stays)
+    assert all(
+        each["cause"] == {"type": "model", "version": 40} and each["model_version"] == {"behaviour": 40}
+        for each in world.changes()[len(before) :]
+    )
+
+
+async def test_a_model_that_the_definitions_drop_is_left_although_its_snapshot_is_not_kept() -> None:
+    """Only a missing snapshot holds a membership: what nobody defines any more ends with the version that says so."""
+    world = World([(0, FOUND)], snapshots=[behaviour(1, 1.0, 9.0)])
+    flow = await world.owner()
+    await feed(flow, [record(0, START, order("u1", START))])
+    await finish(flow, None)
+    world.library = Library()
+    world.library.add_version(Version(1, 0, compiled(FOUND)))
+    world.library.add_version(Version(2, START + 1, compiled(BUYERS)))
+    flow = await world.owner()
+    await finish(flow, START + 1)
+    last = world.changes()[-1]
+    assert (last["change"], last["segment"]) == ("exited", "behaviour.c0")
+    assert last["cause"] == {"type": "definition", "version": 2}
 
 
 async def test_a_change_too_large_for_kafka_goes_without_its_reasons(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,16 +7,20 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from itertools import repeat
 
+import pytest
+
 from segstream.adapters.memory.state import partition_of
 from segstream.core.definitions import read_definitions
 from segstream.core.events import Record
-from segstream.errors import SegstreamError, ServerError
+from segstream.core.time import format_time
+from segstream.core.user import SCHEMA
+from segstream.errors import DefinitionError, NewerState, SegstreamError, ServerError
 from segstream.flow import Flow
 from segstream.inbox import Inbox
-from segstream.library import Version
+from segstream.library import Library, Version
 from segstream.runner import Pace, Runner
 from segstream.upkeep import adopt_definitions
-from tests.unit.flow.worlds import START, World, record, track
+from tests.unit.flow.worlds import START, World, feed, finish, record, track
 
 BUYERS = """
 version: 1
@@ -59,7 +63,7 @@ class Group:
 
     def lost(self, runner: Runner, error: SegstreamError) -> None:
         """Count it."""
-        assert isinstance(error, ServerError)
+        assert isinstance(error, ServerError | NewerState)
         self.losses += 1
         runner.inbox.clear()
 
@@ -123,6 +127,25 @@ async def test_what_was_applied_is_known_after_the_partition_is_given_up() -> No
     assert runner.applied == {"events": 0}
 
 
+async def test_a_state_of_a_later_program_stops_its_partition_and_says_so() -> None:
+    """Not the worker, which has other partitions: a former version may own one again after a rebalance."""
+    world = World([(0, BUYERS)])
+    records: list[Record] = [
+        record(offset, START + offset, track("7", "Order Completed", START)) for offset in range(2)
+    ]
+    await (await world.owner()).process(records[:1])
+    states = partition_of(world.server, "segstream", 0).states
+    states["7"] = states["7"].replace(bytes([SCHEMA]), bytes([SCHEMA + 1]), 1)
+    runner = Runner(0, world.flow, Inbox(["events"]), Group(records, repeat(object=True)), PACE)
+    async with asyncio.timeout(10):
+        await runner.run()
+    assert runner.trouble == (
+        f"partition 0: a user's state has schema {SCHEMA + 1}, and this version of segstream reads up to {SCHEMA}: a later "
+        "one has worked here. Go on with that one, or begin anew with `segstream reset --to earliest`"
+    )
+    assert runner.applied == {"events": 0}, "nothing is applied past it"
+
+
 async def test_a_worker_takes_over_from_one_that_has_adopted_a_version_it_has_not_heard_of() -> None:
     """It looks for new versions once the earlier owner is fenced; before that, one more might be adopted."""
     world = World([(0, BUYERS)])
@@ -152,4 +175,52 @@ async def test_a_worker_takes_over_from_one_that_has_adopted_a_version_it_has_no
         ("entered", "buyer", 1),
         ("exited", "buyer", 2),
         ("entered", "loyal", 2),
+    ]
+
+
+def texts(world: World, *versions: tuple[int, str]) -> None:
+    """Let a world's workers know these versions as they are stored."""
+    world.library = Library()
+    for number, (at, text) in enumerate(versions, 1):
+        world.library.add_version(Version(number, at, text))
+
+
+async def test_a_partition_goes_on_by_a_later_version_although_an_earlier_one_is_refused() -> None:
+    """A program that has become stricter keeps no partition from starting that rests on what it reads."""
+    world = World([(0, BUYERS)])
+    texts(world, (0, BUYERS), (START + 1, LOYAL))
+    flow = await world.owner()
+    await flow.process([record(0, START, track("7", "Order Completed", START))])
+    await finish(flow, START + 1)
+    texts(world, (0, BUYERS.replace(">=", "=>")), (START + 1, LOYAL))
+    flow = await world.owner()
+    await flow.process([record(1, START + 2, track("7", "Order Completed", START + 2))])
+    await finish(flow, None)
+    told = [(each["change"], each["segment"], each["definitions_version"]) for each in world.changes()]
+    assert told == [("entered", "buyer", 1), ("exited", "buyer", 2), ("entered", "loyal", 2)]
+
+
+async def test_a_partition_stops_when_a_version_comes_into_force_that_is_refused() -> None:
+    """Not before; then it says which, and what to do, and goes on where it stood once a program owns it that reads it."""
+    world = World([(0, BUYERS)])
+    texts(world, (0, BUYERS), (START + 5, LOYAL.replace(">=", "=>")))
+    records = [record(0, START, track("7", "Order Completed", START))]
+    records.append(record(1, START + 9, track("7", "Order Completed", START + 9)))
+    flow = await world.owner()
+    await feed(flow, records[:1])
+    await finish(flow, None)
+    for _ in range(2):
+        with pytest.raises(DefinitionError, match=r"^definitions version 2:4:\d+: .*go on with that one"):
+            await feed(flow, records[1:])
+        flow = await world.owner()
+        assert flow.partition.applied == {"events": 0}
+    assert [(each["change"], each["segment"]) for each in world.changes()] == [("entered", "buyer")]
+    texts(world, (0, BUYERS), (START + 5, LOYAL))
+    flow = await world.owner()
+    await feed(flow, records[1:])
+    await finish(flow, None)
+    told = [(each["change"], each["segment"], each["at"]) for each in world.changes()]
+    assert told[1:] == [
+        ("exited", "buyer", format_time(START + 5)),
+        ("entered", "loyal", format_time(START + 9)),
     ]

@@ -129,7 +129,11 @@ async def test_a_user_who_was_never_told_of_gets_no_hash_that_stays() -> None:
     await feed(flow, [record(0, START, track("visitor", "Page Viewed", START))])
     await finish(flow, None)
     assert world.read_model.answer("visitor") == {}
-    world.server.value("segments:user:visitor", _Answer).fields = {"v": "0:1", "s:silent": "{}", "f:orders": "9"}
+    world.server.value("segments:user:visitor", _Answer).fields = {
+        "v": "0:1",
+        "s:silent": "{}",
+        "f:orders": "9",
+    }
     await rebuild(world, flow)
     assert not any(name.startswith(("s:", "f:")) for name in world.read_model.answer("visitor"))
     world.server.now = lambda: TOMBSTONE + 1

@@ -106,16 +106,18 @@ class Health:
 
     def info(self) -> dict[str, Any]:
         """Return versions, and where each partition owned stands."""
-        latest = self._library.latest
-        definitions = self._library.definitions(latest) if latest else None
+        latest, readable = self._library.latest, self._library.readable
+        definitions = self._library.definitions(readable) if readable else None
         return {
             "segstream": program_version(),
             "python": platform.python_version(),
             "definitions": {
                 "version": latest,
-                "content_hash": None if definitions is None else definitions.content_hash,
+                "content_hash": None
+                if definitions is None or readable < latest
+                else definitions.content_hash,
             },
-            "models": {} if definitions is None else self._library.newest_models(latest, {}),
+            "models": {} if definitions is None else self._library.newest_models(readable, {}),
             "partitions": {
                 str(number): _partition_info(runner)
                 for number, runner in sorted(self._holdings.runners.items())

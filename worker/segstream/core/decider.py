@@ -82,7 +82,8 @@ class Decider:
     definitions : Definitions
         Those of ``basis.definitions``.
     snapshots : mapping of str to Snapshot
-        Those of ``basis.models``; one made for other inputs than the definitions' is left aside.
+        Those of ``basis.models``; one made for other inputs than the definitions' is left aside. Where one is missing,
+        nobody's discovered segment changes until a basis names one that is there.
     """
 
     __slots__ = (
@@ -140,7 +141,10 @@ class Decider:
         self.discovered: list[tuple[Discovered, Snapshot]] = []
         for model in definitions.discovered:
             snapshot = snapshots.get(model.name)
-            if snapshot is not None and snapshot.features == tuple(item.text for item in model.inputs):
+            if snapshot is None and model.name in basis.models:
+                # Not kept any more: what it told holds until the next one is adopted. To leave now would be false.
+                self._models.add(model.name)
+            elif snapshot is not None and snapshot.features == tuple(item.text for item in model.inputs):
                 self.discovered.append((model, snapshot))
                 self._models.add(model.name)
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final
 import msgpack
 
 from segstream.core.time import NEVER
+from segstream.errors import NewerState
 
 if TYPE_CHECKING:
     from segstream.core.types import State
@@ -124,8 +125,8 @@ class User:
 
         Raises
         ------
-        ValueError
-            If the state was written by a later version of the program.
+        NewerState
+            If it was written by a later version of the program.
         """
         schema, *fields = msgpack.unpackb(data, strict_map_key=False, use_list=False)
         user = cls.__new__(cls)
@@ -133,8 +134,7 @@ class User:
         if schema < SCHEMA:
             fields.insert(_OLDEST, UNKNOWN)
         elif schema > SCHEMA:
-            message = f"the state of a user has schema {schema}, this program reads up to {SCHEMA}: update the worker"
-            raise ValueError(message)
+            raise NewerState(name, schema, SCHEMA)
         user.confirming, user.left, user.resisted = fields.pop() if len(fields) > _UNDAMPED else ({}, {}, ())
         (
             user.incarnation, user.sequence, user.basis, user.decided_at, user.due,

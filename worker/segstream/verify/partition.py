@@ -48,6 +48,8 @@ class Terms:
         In ms.
     rerouted : str
         The topic of forwarded records.
+    latest : int
+        The latest arrival that a worker would believe now, in ms.
     """
 
     number: int
@@ -57,6 +59,7 @@ class Terms:
     timer_grace: int
     max_clock_skew: int
     rerouted: str = "segstream-rerouted"
+    latest: int = NEVER
 
 
 class Kept(NamedTuple):
@@ -157,6 +160,9 @@ class Events:
         origin = record if record.topic != terms.rerouted else where_from(record)
         event, mapping = self._event(origin, step)
         moment = record.timestamp if not terms.replay else event.at if isinstance(event, Event) else 0
+        if moment > terms.latest:
+            self.unusable += 1
+            return
         self._clock = max(self._clock, min(moment, LATEST))
         if isinstance(origin, Forwarded) and self._forwarded.get(mark(origin), -1) >= origin.offset:
             return  # its source partition has lost its tail, and forwarded it a second time

@@ -20,7 +20,9 @@ from segstream.adapters.redis.definitions import RedisDefinitions
 from segstream.adapters.redis.errors import redis_errors
 from segstream.core.definitions import Definitions, read_definitions
 from segstream.core.partitioning import partitioner
+from segstream.core.time import NEVER
 from segstream.errors import PositionError, ServerError, UsageError
+from segstream.tally import wall_clock
 from segstream.verify.file import FileLog
 from segstream.verify.partition import Terms
 from segstream.verify.walk import Found, Log, Means, Walk
@@ -187,6 +189,7 @@ class Verification:
             timer_grace=settings.timer_grace,
             max_clock_skew=settings.max_clock_skew,
             rerouted=settings.topic_rerouted,
+            latest=NEVER if settings.clock == "event" else wall_clock() + settings.max_clock_skew,
         )
         means = Means(
             states,

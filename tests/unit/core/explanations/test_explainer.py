@@ -213,3 +213,15 @@ def test_a_model_that_does_not_serve_yet_says_so() -> None:
         "no version of behaviour serves yet",
     )
     assert found.document()["because"]["code"] == "untrained"
+
+
+def test_what_a_snapshot_found_that_is_not_kept_any_more_stays() -> None:
+    """A partition that was away for long: nothing to measure by, and no reason to leave."""
+    forgetful = Decider(Basis(1, 0, 1, 1, {"behaviour": 4}), read_definitions(SHOP), {})
+    found = Explainer(ordered(0), [forgetful], MONDAY + DAY).model("behaviour")
+    assert (found.held, found.centres, found.because()) == (
+        "behaviour.c0",
+        (),
+        "the version of behaviour that found it is not kept any more; it stays until the next one",
+    )
+    assert found.document()["because"]["code"] == "not_kept"

@@ -244,7 +244,7 @@ def _censused(sheet: _Sheet, number: int, count: Count) -> None:
 
 def _known(sheet: _Sheet, library: Library, librarian: Librarian, now: int) -> None:
     sheet.put("definitions_version", library.latest)
-    newest = library.newest_models(library.latest, {}) if library.latest else {}
+    newest = library.newest_models(library.readable, {}) if library.readable else {}
     for model, version in sorted(newest.items()):
         sheet.put("model_version", version, model)
         if model in librarian.learned_at:

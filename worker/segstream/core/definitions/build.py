@@ -133,6 +133,7 @@ class Builder:
             equals=None if item.equals is None else _several(item.equals),
         )
         selector = self._selector(item, path)
+        self._check_spelling(item, path)
         where = None
         if item.where is not None:
             where = self._compiled(lambda text, _: compile_filter(text), item.where, (*path, "where"))
@@ -176,6 +177,18 @@ class Builder:
             return
         named = next((word for word in words if word in _OPTIONS and getattr(item, word) is not None), "op")
         self._tell(message, (*path, named), key=named != "op")
+
+    def _check_spelling(self, item: FeatureDefinition, path: Path) -> None:
+        """Tell of names that nothing is called, since they are compared as they are."""
+        for key in ("event", "name", "topic", "equals"):
+            written = getattr(item, key)
+            for index, name in enumerate(_several(written) if written is not None else ()):
+                place = (*path, key, index) if isinstance(written, tuple) else (*path, key)
+                if isinstance(name, str):
+                    # What an event holds may well end with a blank.
+                    self.source.misspelt(name, place, blanks=key != "equals")
+        if item.of is not None:
+            self.source.misspelt(item.of, (*path, "of"))
 
     def _selector(self, item: FeatureDefinition, path: Path) -> Selector:
         types = None if item.type is None else frozenset({item.type})

@@ -18,6 +18,7 @@ from ruamel.yaml.error import MarkedYAMLError, StringMark, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
+from segstream.core.definitions.names import slip
 from segstream.errors import DefinitionError
 
 MAX_BYTES: Final = 1 << 20
@@ -108,6 +109,19 @@ class Source:
         return self.locate(
             message, node.start_mark.index if offset is None else _index_of(self.text, node, offset)
         )
+
+    def misspelt(self, name: str, path: Path, *, blanks: bool = True) -> None:
+        """Tell of what is most likely a slip in a name; see `segstream.core.definitions.names`."""
+        found = slip(name, blanks=blanks)
+        if found is None:
+            return
+        # The parser's text has no place behind its last sign: a blank there stands one after that.
+        behind = found.offset and name[found.offset].isspace()
+        key = next((step for step in reversed(path) if isinstance(step, str)), "")
+        offset = found.offset - 1 if behind else found.offset or None
+        told = self.mistake(f"{key}: {name!r}: {found.message}", path, offset=offset)
+        column = told.column + (1 if behind else 0)
+        self.mistakes.append(DefinitionError(told.message, told.file, told.line, column, told.source))
 
     def locate(self, message: str, index: int) -> DefinitionError:
         """Return an error at a character of the document, counted from 0."""

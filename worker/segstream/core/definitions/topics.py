@@ -79,6 +79,9 @@ class Topics:
                 )
             return None
         self._check(name, item, place)
+        for key in ("event", "name"):
+            if getattr(item, key):
+                self._source.misspelt(getattr(item, key), (*place, key))
         paths = {key: self._path(getattr(item, key), (*place, key)) for key in given if key in PATHS}
         for key in ("user", "anonymous"):
             path = paths.get(key)

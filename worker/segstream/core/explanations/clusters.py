@@ -53,7 +53,7 @@ class Nearest(NamedTuple):
     model : str
         The segmentation's name.
     version : int or None
-        Number of the snapshot that serves; None while none does.
+        Number of the snapshot that serves; None while none does, or it is not kept any more.
     values : dict of str to Value
         What the user is measured by, as people read it; an unknown value counts as the average.
     centres : tuple of Centre
@@ -73,6 +73,10 @@ class Nearest(NamedTuple):
 
     def because(self) -> str:
         """Say in a sentence why the user is where it is."""
+        if self.version is None and self.held is not None:
+            return (
+                f"the version of {self.model} that found it is not kept any more; it stays until the next one"
+            )
         if self.version is None:
             return f"no version of {self.model} serves yet"
         nearest = self.centres[0].segment
@@ -101,7 +105,7 @@ class Nearest(NamedTuple):
 
     def _code(self) -> str:
         if self.version is None:
-            return "untrained"
+            return "untrained" if self.held is None else "not_kept"
         return "nearest" if self.held == self.centres[0].segment else "nearer_by_now"
 
 
