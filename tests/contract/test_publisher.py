@@ -39,9 +39,17 @@ class World(Protocol):
     """A Kafka, real or in memory."""
 
     def owner(
-        self, partition: int = 0, *, before_commit: Act = go_on, after_commit: Act = go_on
+        self,
+        partition: int = 0,
+        *,
+        group: str = "",
+        before_commit: Act = go_on,
+        after_commit: Act = go_on,
     ) -> Publisher:
-        """Return a new owner of a partition number; what it calls around its commit may wait or crash."""
+        """Return a new owner of a partition number; what it calls around its commit may wait or crash.
+
+        Those of another ``group`` share the topics.
+        """
         ...
 
     def change(self, key: str, value: str | None = "v", topic: str = CHANGES) -> OutRecord:
@@ -66,7 +74,12 @@ class MemoryWorld:
         self._log = MemoryLog()
 
     def owner(
-        self, partition: int = 0, *, before_commit: Act = go_on, after_commit: Act = go_on
+        self,
+        partition: int = 0,
+        *,
+        group: str = "",
+        before_commit: Act = go_on,
+        after_commit: Act = go_on,
     ) -> Publisher:
         """Return a new owner."""
         acts = {"commit": before_commit, "reply": after_commit}
@@ -74,7 +87,7 @@ class MemoryWorld:
         async def hook(step: str) -> None:
             await acts.get(step, go_on)()
 
-        return MemoryPublisher(partition, self._log, hook=hook)
+        return MemoryPublisher(partition, self._log, group=f"segstream{group}", hook=hook)
 
     def change(self, key: str, value: str | None = "v", topic: str = CHANGES) -> OutRecord:
         """Return a record."""
@@ -124,11 +137,16 @@ class KafkaWorld:
         self._owners: list[KafkaPublisher] = []
 
     def owner(
-        self, partition: int = 0, *, before_commit: Act = go_on, after_commit: Act = go_on
+        self,
+        partition: int = 0,
+        *,
+        group: str = "",
+        before_commit: Act = go_on,
+        after_commit: Act = go_on,
     ) -> Publisher:
         """Return a new owner."""
         owner = ActingPublisher(
-            partition, self._settings, group=self._prefix, published_topic=f"{self._prefix}published"
+            partition, self._settings, group=self._prefix + group, published_topic=f"{self._prefix}published"
         )
         owner.before_commit, owner.after_commit = before_commit, after_commit
         self._owners.append(owner)
@@ -359,6 +377,23 @@ async def test_partitions_do_not_fence_one_another(world: World) -> None:
     await one.publish([world.change("b")], SECOND)
     assert (await world.seen(partition=0), await world.seen(partition=1)) == ([("a", "v")], [("b", "v")])
     assert await world.owner(0).fence() == FIRST
+
+
+async def test_a_transaction_of_another_group_does_not_hide_what_was_told(world: World) -> None:
+    """Both tell on one topic: whoever takes over reads its own last word, also when that lies behind an open one."""
+    owner = world.owner()
+    await owner.fence()
+    await owner.publish([], FIRST)
+    other = world.owner(group="other", before_commit=crash)
+    assert await other.fence() == NOTHING_TOLD
+    with pytest.raises(CrashError):
+        await other.publish([], FIRST)
+    for number in range(2, 30):  # more than is looked at first
+        await owner.publish([], Told(1, 1, number))
+    fencing = asyncio.create_task(world.owner().fence())
+    await asyncio.wait({fencing}, timeout=1)
+    assert await world.owner(group="other").fence() == NOTHING_TOLD  # ends it
+    assert await fencing == Told(1, 1, 29)
 
 
 async def test_a_closed_owner_must_fence_again(world: World) -> None:

@@ -13,14 +13,15 @@ from collections.abc import Mapping
 from typing import Any
 
 import pytest
-from aiokafka import TopicPartition
+from aiokafka import AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewPartitions, RecordsToDelete
 from redis.asyncio import Redis
 
+from segstream.core.partitioning import murmur2
 from tests.checker import Change, Stories, assert_same, check_everywhere, hashes_of, stories
 from tests.deployments import SHOP, Deployments, orders
 from tests.operations import Ran, last_incarnations, lose, segstream, spelled_out
-from tests.workers import Scene, Worker, applied, ends, send
+from tests.workers import Scene, Worker, applied, ends, send, track
 
 PATIENCE = 60
 
@@ -241,7 +242,8 @@ async def test_a_log_that_ends_before_the_position_is_gone_on_with(deployments: 
         assert re.fullmatch(
             rf"{other[0]}-{number}: the state goes on at offset \d+, but the log ends at \d+\. Bring the log back; or, if "
             rf"it was cut off, go on at its end with `{command} latest`, if it was created anew, at its beginning with "
-            rf"`{command} earliest`",
+            rf"`{command} earliest`\. Where other partitions have applied what was forwarded from it both are refused: "
+            r"begin all anew with `segstream reset --to earliest`",
             error,
         )
         ran = await resolve(environment, error, which=1)
@@ -250,6 +252,46 @@ async def test_a_log_that_ends_before_the_position_is_gone_on_with(deployments: 
     told = last_incarnations(await stories(scene))
     assert any(change["cause"].get("topic") == other[0] for changes in told.values() for change in changes)
     await check_everywhere(anew, spelled_out(told, _as_restated(told, before)))
+
+
+async def test_where_others_remember_what_a_shorter_log_forwarded_all_begin_anew(
+    deployments: Deployments,
+) -> None:
+    """Of the commands that the error names two are refused then, saying why; the third is done, and workers go on."""
+    (events,) = await deployments.inputs("events", partitions=2)
+    scene = await deployments.scene("short", [events], 2)
+    environment = scene.environment(deployments.file("shop.yaml", SHOP))
+    await send(scene, orders(400, seed=12))
+    astray = next(f"a{number}" for number in range(99) if murmur2(f"a{number}".encode(), 2))
+    producer = AIOKafkaProducer(bootstrap_servers=scene.kafka)
+    await producer.start()
+    event = track(astray, "2020-01-01T00:00:00Z", "astray")
+    await producer.send_and_wait(events, event, key=b"other", partition=0)
+    await producer.stop()
+    client: Any = Redis.from_url(scene.redis, decode_responses=True)
+    source, target = (f"{scene.prefix}state:{{{number}}}:meta" for number in range(2))
+    with Worker(environment) as worker:
+        await applied(scene, [worker], PATIENCE)
+        deadline = time.monotonic() + PATIENCE
+        while not await client.hexists(target, f"forwarded:{events}-0"):
+            assert worker.running, worker.log[-3000:]
+            assert time.monotonic() < deadline, await client.hgetall(target)
+            await asyncio.sleep(0.05)
+        assert await asyncio.to_thread(worker.stop) == 0
+    # As if the log had been longer.
+    await client.hincrby(source, f"offset:{events}", 1_000)
+    await client.aclose()
+    (error,) = await stopped_by(environment, 1)
+    commands = re.findall(r"`(segstream reset [^`]*)`", error)
+    for command in commands[:2]:
+        ran = await segstream(environment, *shlex.split(command)[1:], "--yes")
+        assert (ran.code, "would be taken for repeats" in ran.err) == (2, True), ran.err
+    ran = await resolve(environment, error, which=2)
+    assert len(json.loads(ran.out)["partitions"]) == 2
+    await work(environment, scene)
+    told = last_incarnations(await stories(scene))
+    assert told[astray][-1]["user_id"] == astray
+    await check_everywhere(scene, told)
 
 
 async def test_with_more_partitions_everybody_begins_anew(deployments: Deployments) -> None:

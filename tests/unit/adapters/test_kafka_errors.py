@@ -44,6 +44,16 @@ def test_being_fenced_shows_through_what_it_is_wrapped_in() -> None:
     assert type(translate(wrapped, "publish")) is Fenced
 
 
+def test_a_broker_that_lacks_a_request_is_no_broken_one() -> None:
+    """Nothing about it is to be checked: another broker is needed."""
+    lacking = translate(
+        aiokafka.errors.IncompatibleBrokerVersion("DescribeGroups"), "ask who is in the group shop"
+    )
+    assert str(lacking) == (
+        "ask who is in the group shop: this broker does not know such a request, as the embedded one; use Apache Kafka"
+    )
+
+
 def test_a_mistake_of_ours_stays_what_it_is() -> None:
     """Only Kafka's failures are retried; a bug must not look like one."""
     assert translate(KeyError("topic"), "publish") is None

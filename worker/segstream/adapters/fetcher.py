@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import TYPE_CHECKING, Final
 
+import structlog
+
 from segstream.adapters.kafka.consumer import poll
+from segstream.adapters.kafka.records import take_unreadable
 
 if TYPE_CHECKING:
     from aiokafka import TopicPartition
 
     from segstream.adapters.holdings import Holdings
+    from segstream.adapters.kafka.records import Unreadable
 
 INBOX_BATCHES: Final = 4
 """Records kept per topic and partition, in batches: enough that the next batch is there when one is done."""
@@ -17,9 +22,15 @@ INBOX_BATCHES: Final = 4
 WAIT_MS: Final = 200
 """Longest wait for records, so that a pause is ended, and a lost membership noticed, soon."""
 
+PUT_OFF: Final = 10.0
+"""Seconds until a log is fetched again from which something came that cannot be unpacked."""
+
 
 class Fetcher:
     """Fills the inboxes of the partitions that are fetched.
+
+    A log whose next record cannot be unpacked is put off: its partition number waits, and its clock with it; all others
+    go on. Nothing is left out: that is for an operator to decide.
 
     Parameters
     ----------
@@ -40,6 +51,8 @@ class Fetcher:
         self._room = INBOX_BATCHES * batch
         self.reached: dict[TopicPartition, int] = {}
         self.pauses = 0
+        self._put_off: dict[TopicPartition, float] = {}
+        self._log = structlog.get_logger("segstream")
 
     @property
     def paused(self) -> set[int]:
@@ -58,6 +71,7 @@ class Fetcher:
         """
         consumer = self._holdings.consumer
         fetched = await poll(consumer, WAIT_MS, self._batch)
+        unreadable = take_unreadable(fetched)
         for there, records in fetched.items():
             runner = self._holdings.fetched_for(there)
             if runner is None:
@@ -70,6 +84,10 @@ class Fetcher:
                 consumer.pause(there)
                 self.pauses += 1
             runner.poke()
+        for there, stopped in unreadable.items():
+            # What came before it is applied first, and then it is fetched again.
+            if there not in fetched and self._holdings.fetched_for(there) is not None:
+                self._put(there, stopped)
         await self._pass_markers()
         self._resume()
         return bool(fetched)
@@ -87,11 +105,24 @@ class Fetcher:
                 runner.inbox.add(there.topic, (), fetched_all=True)
                 runner.poke()
 
+    def _put(self, there: TopicPartition, stopped: Unreadable) -> None:
+        """Put a log off, and say why."""
+        self._holdings.consumer.pause(there)
+        self._put_off[there] = asyncio.get_running_loop().time() + PUT_OFF
+        self._log.error(
+            "unreadable",
+            topic=there.topic,
+            partition=there.partition,
+            offset=stopped.offset,
+            error=str(stopped.error),
+        )
+
     def _resume(self) -> None:
-        consumer = self._holdings.consumer
+        consumer, now = self._holdings.consumer, asyncio.get_running_loop().time()
+        self._put_off = {there: until for there, until in self._put_off.items() if until > now}
         for there in consumer.paused():
             runner = self._holdings.fetched_for(there)
-            if runner is None or runner.inbox.full(there.topic):
+            if runner is None or there in self._put_off or runner.inbox.full(there.topic):
                 continue
             if runner.inbox.waiting(there.topic) < self._room // 2:
                 consumer.resume(there)

@@ -157,7 +157,7 @@ class Resets:
         if wish.topic == rerouted:
             return {}
         logs = [TopicPartition(rerouted, part.number) for part in plan.parts if rerouted in part.moves]
-        found = await survey(self._kafka, self._settings.group, logs, Place("latest"))
+        found = await survey(self._kafka, self._settings.group, logs, Place("latest"), settled=True)
         if wish.topic is not None:
             for there, log in found.items():
                 place_of_forwarded(wish, Meta(), there, log)

@@ -9,7 +9,9 @@ from typing import Any, Final, Literal, Self
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from segstream.adapters.kafka.client import KafkaSettings
+from segstream.adapters.kafka.ends import settled_ends
 from segstream.adapters.kafka.errors import kafka_errors
+from segstream.adapters.kafka.records import next_records
 from segstream.adapters.kafka.survey import administrator, survey
 from segstream.errors import LayoutError
 
@@ -86,7 +88,7 @@ class ChangeLog:
         assert self._consumer is not None, "use it in `async with`"  # noqa: S101 - a mistake in this program
         return self._consumer
 
-    async def start(self, begin: Start, numbers: Sequence[int] = ()) -> None:
+    async def start(self, begin: Start, numbers: Sequence[int] = (), *, settled: bool = True) -> None:
         """Go to where reading begins, and note the present end.
 
         Parameters
@@ -95,17 +97,20 @@ class ChangeLog:
             Where; a time in ms means the first record published then or later.
         numbers : sequence of int
             Partitions to read; all by default.
+        settled : bool
+            Wait until all that is there now can be read: until every transaction has ended that is open now, anybody's.
+            Otherwise the end is where the first of them begins, and what is committed behind it is left out.
 
         Raises
         ------
         ServerError
-            Kafka does not answer.
+            Kafka does not answer, or a transaction stays open too long.
         """
         consumer = self._reader
         here = [TopicPartition(self._topic, number) for number in numbers or range(self.partitions)]
         with kafka_errors(f"find where to begin in {self._topic}"):
             consumer.assign(here)
-            self._ends = await consumer.end_offsets(here)
+            self._ends = await settled_ends(consumer, here) if settled else await consumer.end_offsets(here)
             offsets = await consumer.beginning_offsets(here)
             if begin == "latest":
                 offsets = dict(self._ends)
@@ -140,7 +145,7 @@ class ChangeLog:
         consumer = self._reader
         while follow or self.passed < self.total:
             with kafka_errors(f"read {self._topic}"):
-                found = await consumer.getmany(timeout_ms=_POLL_MS, max_records=_RECORDS)
+                found = await next_records(consumer, timeout_ms=_POLL_MS, max_records=_RECORDS)
                 reached = {there: await consumer.position(there) for there in self._begins}
             self.passed = sum(
                 max(0, min(reached[there], self._ends[there]) - begin)

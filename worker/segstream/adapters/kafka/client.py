@@ -9,6 +9,7 @@ from typing import Any, Literal
 from aiokafka.client import AIOKafkaClient
 
 from segstream.access import Certificates, Password
+from segstream.adapters.kafka.records import read_any_record
 from segstream.errors import SettingsError
 
 REQUEST_TIMEOUT_MS = 15_000
@@ -85,7 +86,11 @@ class KafkaSettings:
         return arguments
 
     def consumer_kwargs(self, role: str) -> dict[str, Any]:
-        """Return `kwargs` and what all our consumers do alike: read what is committed, and decide positions themselves."""
+        """Return `kwargs` and what all our consumers do alike.
+
+        They read what is committed, decide positions themselves, and read any record (see `segstream.adapters.kafka.records`).
+        """
+        read_any_record()
         return self.kwargs(role) | {
             "isolation_level": "read_committed",
             "enable_auto_commit": False,

@@ -129,6 +129,8 @@ async def poll(
 ) -> dict[TopicPartition, list[Any]]:
     """Return the next records by partition, waiting at most ``timeout_ms`` for the first.
 
+    The last of a partition may be an `Unreadable` in place of a record (see `segstream.adapters.kafka.records`).
+
     Call it again and again also while nothing is assigned or everything is held: a member that does not ask for
     ``max_poll_interval_ms`` leaves its group, and aiokafka may not find back.
 
@@ -233,7 +235,8 @@ async def starting_offset(
         raise PositionError(
             f"{where}: the state goes on at offset {applied + 1}, but the log ends at {end}. Bring the log back; or, if "
             f"it was cut off, go on at its end with `{kept} --to latest`, if it was created anew, at its beginning "
-            f"with `{kept} --to earliest`"
+            f"with `{kept} --to earliest`. Where other partitions have applied what was forwarded from it both are refused: "
+            "begin all anew with `segstream reset --to earliest`"
         )
     return applied + 1
 

@@ -1,13 +1,25 @@
-"""Where logs really end: what the clock of a partition number may rest on."""
+"""Where logs really end: what the clock of a partition number may rest on, and how far is to be read to have read all."""
 
 from __future__ import annotations
 
+import asyncio
+import copy
 from collections.abc import Collection
+from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.consumer.fetcher import READ_UNCOMMITTED
 
 from segstream.adapters.kafka.client import KafkaSettings
 from segstream.adapters.kafka.errors import kafka_errors
+from segstream.errors import ServerError
+
+PATIENCE: Final = 50.0
+"""Most seconds to wait for others' transactions: as long as one of a worker that was killed stays open (30), until the
+broker has seen that (10), and some more."""
+
+_FIRST_LOOK, _LAST_LOOK = 0.02, 0.5
+"""Seconds between two looks whether a transaction has ended, at first and at last: mostly it is just being committed."""
 
 
 class LogEnds:
@@ -53,3 +65,49 @@ class LogEnds:
         if self._consumer is not None:
             consumer, self._consumer = self._consumer, None
             await consumer.stop()
+
+
+async def settled_ends(
+    consumer: AIOKafkaConsumer, partitions: Collection[TopicPartition], patience: float = PATIENCE
+) -> dict[TopicPartition, int]:
+    """Return the present ends of logs, as soon as a `read_committed` consumer can read all that is before them.
+
+    An open transaction, whoever's, hides everything behind its first record, also what others have committed there. It
+    ends when its producer, or the next one under its id, ends it; else at its timeout, by the broker.
+
+    Parameters
+    ----------
+    consumer : AIOKafkaConsumer
+        A `read_committed` one, started.
+    partitions : collection of TopicPartition
+        The logs; they need not be assigned to it.
+    patience : float
+        Most seconds to wait.
+
+    Raises
+    ------
+    ServerError
+        A transaction was open for longer. Kafka's own errors pass as they are.
+    """
+    clock = asyncio.get_running_loop().time
+    asked_at, pause = clock(), _FIRST_LOOK
+    # A consumer is told one kind of end, and another one would have to connect first: takeovers wait for this.
+    uncommitted = copy.copy(consumer._fetcher)  # noqa: SLF001
+    uncommitted._isolation_level = READ_UNCOMMITTED  # noqa: SLF001
+    ends: dict[TopicPartition, int] = await uncommitted.end_offsets(
+        list(partitions),
+        consumer._request_timeout_ms,  # noqa: SLF001
+    )
+    while True:
+        visible = await consumer.end_offsets(list(partitions))
+        hidden = next((there for there in partitions if visible[there] < ends[there]), None)
+        if hidden is None:
+            return ends
+        if clock() - asked_at > patience:
+            raise ServerError(
+                f"{hidden.topic}-{hidden.partition}: since {patience:g} s a transaction that begins at offset "
+                f"{visible[hidden]} hides what lies behind it; it ends when its producer or its timeout ends it: see who "
+                f"holds it with kafka-transactions.sh find-hanging, or wait and try again"
+            )
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, _LAST_LOOK)

@@ -12,6 +12,7 @@ from aiokafka.errors import (
     ConsumerStoppedError,
     GroupAuthorizationFailedError,
     IllegalOperation,
+    IncompatibleBrokerVersion,
     InvalidProducerEpoch,
     KafkaConnectionError,
     KafkaError,
@@ -71,9 +72,7 @@ def translate(error: BaseException, doing: str) -> SegstreamError | None:
         return ServerError(
             f"{doing}: Kafka cannot be reached ({_HOSTS.sub(_host, _words(error))}); check the brokers"
         )
-    if isinstance(error, TimeoutError):
-        return ServerError(f"{doing}: no answer from Kafka in time; check the brokers")
-    return ServerError(f"{doing}: Kafka failed ({_words(error)}); check the brokers")
+    return ServerError(f"{doing}: {_what(error)}")
 
 
 @contextlib.contextmanager
@@ -103,6 +102,14 @@ def kafka_errors(doing: str) -> Iterator[None]:
         if (ours := translate(error, doing)) is None:
             raise
         raise ours from error
+
+
+def _what(error: BaseException) -> str:
+    if isinstance(error, IncompatibleBrokerVersion):
+        return "this broker does not know such a request, as the embedded one; use Apache Kafka"
+    if isinstance(error, TimeoutError):
+        return "no answer from Kafka in time; check the brokers"
+    return f"Kafka failed ({_words(error)}); check the brokers"
 
 
 def _chain(error: BaseException) -> Iterator[BaseException]:

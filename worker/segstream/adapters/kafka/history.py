@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from segstream.adapters.kafka.client import KafkaSettings
 from segstream.adapters.kafka.errors import kafka_errors
+from segstream.adapters.kafka.records import next_records
 from segstream.adapters.kafka.survey import CLEANUP, administrator, survey
 from segstream.errors import PositionError, ServerError
 
@@ -103,7 +104,7 @@ class History:
             if not lacking:
                 continue
             with kafka_errors("read the events again"):
-                found = await consumer.getmany(*lacking, timeout_ms=_POLL_MS, max_records=_RECORDS)
+                found = await next_records(consumer, *lacking, timeout_ms=_POLL_MS, max_records=_RECORDS)
             for there, part in found.items():
                 self._queues[there].extend(part)
             silence = 0 if found else silence + 1

@@ -9,6 +9,7 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from segstream.adapters.kafka.client import KafkaSettings
+from segstream.adapters.kafka.ends import settled_ends
 from segstream.adapters.kafka.errors import kafka_errors
 from segstream.core.time import parse_time
 from segstream.errors import UsageError
@@ -82,7 +83,12 @@ class Place:
 
 
 async def survey(
-    settings: KafkaSettings, group: str, partitions: Collection[TopicPartition], place: Place
+    settings: KafkaSettings,
+    group: str,
+    partitions: Collection[TopicPartition],
+    place: Place,
+    *,
+    settled: bool = False,
 ) -> Mapping[TopicPartition, Log]:
     """Return what there is to read, and where the place is.
 
@@ -94,13 +100,15 @@ async def survey(
         Whose committed offsets are asked for; it is not joined.
     partitions : collection of TopicPartition
     place : Place
+    settled : bool
+        Wait until every transaction has ended that is open now: what is there now then lies before the end.
 
     Raises
     ------
     UsageError
         An offset outside of the log.
     ServerError
-        Kafka does not answer, or refuses.
+        Kafka does not answer, or refuses; or a transaction stays open too long.
     """
     with kafka_errors("ask where the logs begin and end"):
         consumer = AIOKafkaConsumer(**settings.consumer_kwargs("places"), group_id=group)
@@ -109,6 +117,8 @@ async def survey(
             # Assigned, not subscribed: the group has no member by this.
             consumer.assign(list(partitions))
             beginnings = await consumer.beginning_offsets(list(partitions))
+            if settled:
+                await settled_ends(consumer, partitions)
             ends = await consumer.end_offsets(list(partitions))
             at = place.time
             times = {} if at is None else await consumer.offsets_for_times(dict.fromkeys(partitions, at))

@@ -10,6 +10,7 @@ from typing import Any, Literal
 from aiokafka import AIOKafkaProducer
 
 from segstream.adapters.kafka.client import KafkaSettings
+from segstream.adapters.kafka.ends import PATIENCE
 from segstream.adapters.kafka.errors import kafka_errors
 from segstream.adapters.kafka.producer import abandon, retrieve
 from segstream.adapters.kafka.told import encode_told, read_told
@@ -49,6 +50,8 @@ class KafkaPublisher:
         ``gzip``; or ``lz4``, ``snappy``, ``zstd`` where aiokafka has their library. None by default.
     transaction_timeout_ms : int
         After this a transaction is given up, here and by the broker.
+    patience : float
+        Most seconds for which taking over waits for transactions of other groups that share the compacted topic.
     """
 
     def __init__(
@@ -60,11 +63,12 @@ class KafkaPublisher:
         published_topic: str = "segstream-published",
         compression: Compression | None = None,
         transaction_timeout_ms: int = TRANSACTION_TIMEOUT_MS,
+        patience: float = PATIENCE,
     ) -> None:
         self._partition, self._settings, self._published_topic = partition, settings, published_topic
         self._transactional_id = f"{group}-{partition}"
         self._key = self._transactional_id.encode()
-        self._seconds = transaction_timeout_ms / 1000
+        self._seconds, self._patience = transaction_timeout_ms / 1000, patience
         self._arguments: dict[str, Any] = {
             "transactional_id": self._transactional_id,
             "transaction_timeout_ms": transaction_timeout_ms,
@@ -80,13 +84,18 @@ class KafkaPublisher:
         Raises
         ------
         ServerError
-            Kafka did not do it within the transaction timeout.
+            Kafka did not do it within the transaction timeout, or a transaction of another group hides for too long
+            what was told.
         """
         await self.close()
         try:
             with kafka_errors(f"take over partition {self._partition} ({self._transactional_id})"):
                 async with asyncio.timeout(self._seconds):
-                    told = await self._take_over()
+                    await self._take_over()
+                async with asyncio.timeout(self._seconds + self._patience):
+                    told = await read_told(
+                        self._settings, self._published_topic, self._partition, self._key, self._patience
+                    )
         except BaseException:
             await self.close()
             raise
@@ -131,12 +140,11 @@ class KafkaPublisher:
             producer, self._producer = self._producer, None
             await abandon(producer)
 
-    async def _take_over(self) -> Told:
+    async def _take_over(self) -> None:
         kwargs = self._settings.kwargs(f"publish-{self._partition}")
         self._producer = self._settings.renewing(AIOKafkaProducer(**kwargs, **self._arguments))
         # InitProducerId: also ends an earlier owner's open transaction and waits for that.
         await self._producer.start()
-        return await read_told(self._settings, self._published_topic, self._partition, self._key)
 
     async def _transact(self, producer: AIOKafkaProducer, records: Sequence[OutRecord], told: Told) -> None:
         """Send and commit.

@@ -5,6 +5,8 @@ from __future__ import annotations
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from segstream.adapters.kafka.client import KafkaSettings
+from segstream.adapters.kafka.ends import PATIENCE, settled_ends
+from segstream.adapters.kafka.records import next_records
 from segstream.errors import ServerError
 from segstream.ports import NOTHING_TOLD, Told
 from segstream_schemas import Published
@@ -44,11 +46,14 @@ def decode_told(value: bytes | None) -> Told:
     return Told(published.incarnation, published.epoch, published.partition_sequence, published.owner)
 
 
-async def read_told(settings: KafkaSettings, topic: str, partition: int, key: bytes) -> Told:
+async def read_told(
+    settings: KafkaSettings, topic: str, partition: int, key: bytes, patience: float = PATIENCE
+) -> Told:
     """Return the last committed record under ``key``, or `NOTHING_TOLD`.
 
     Call it after ``InitProducerId``: by then every transaction of earlier owners has ended, markers and all, and the
-    end that the broker names lies behind them.
+    end that the broker names lies behind them. Other groups that share the topic may have a transaction open: until it
+    has ended, nothing that was committed behind its first record can be read, so that is waited for.
 
     Parameters
     ----------
@@ -58,11 +63,14 @@ async def read_told(settings: KafkaSettings, topic: str, partition: int, key: by
         Where to read.
     key : bytes
         The partition's key; several groups may share the topic.
+    patience : float
+        Most seconds to wait for others' transactions.
 
     Raises
     ------
     ServerError
-        The record cannot be read as one of ours. Kafka's own errors pass as they are.
+        The record cannot be read as one of ours, or another's transaction has not ended in time. Kafka's own errors
+        pass as they are.
     """
     there = TopicPartition(topic, partition)
     consumer = AIOKafkaConsumer(**settings.consumer_kwargs(f"told-{partition}"), group_id=None)
@@ -70,7 +78,7 @@ async def read_told(settings: KafkaSettings, topic: str, partition: int, key: by
         await consumer.start()
         consumer.assign([there])
         beginning = (await consumer.beginning_offsets([there]))[there]
-        end = (await consumer.end_offsets([there]))[there]
+        end = (await settled_ends(consumer, [there], patience))[there]
         window, upper = _FIRST_WINDOW, end
         while upper > beginning:
             lower = max(beginning, upper - window)
@@ -90,7 +98,7 @@ async def _last_in(
     consumer.seek(there, lower)
     # Markers and compacted records move the position on without showing.
     while await consumer.position(there) < upper:
-        for record in (await consumer.getmany(there, timeout_ms=_POLL_MS)).get(there, ()):
+        for record in (await next_records(consumer, there, timeout_ms=_POLL_MS)).get(there, ()):
             if record.offset < upper and record.key == key:
                 last = record
     if last is None:

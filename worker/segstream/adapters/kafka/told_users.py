@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from segstream.adapters.kafka.client import KafkaSettings
+from segstream.adapters.kafka.ends import settled_ends
 from segstream.adapters.kafka.errors import kafka_errors
+from segstream.adapters.kafka.records import next_records
 
 _POLL_MS = 200
 
@@ -32,7 +34,7 @@ async def told_users(
     Raises
     ------
     ServerError
-        Kafka does not answer, or refuses.
+        Kafka does not answer, or refuses; or a transaction stays open too long, behind which answers are hidden.
     """
     there = TopicPartition(topic, partition)
     with kafka_errors(f"read {topic}-{partition}"):
@@ -41,10 +43,10 @@ async def told_users(
             await consumer.start()
             consumer.assign([there])
             beginning = (await consumer.beginning_offsets([there]))[there]
-            end = (await consumer.end_offsets([there]))[there]
+            end = (await settled_ends(consumer, [there]))[there]
             consumer.seek(there, beginning)
             while await consumer.position(there) < end:
-                polled = await consumer.getmany(there, timeout_ms=_POLL_MS, max_records=group)
+                polled = await next_records(consumer, there, timeout_ms=_POLL_MS, max_records=group)
                 records = polled.get(there, ())
                 users = {record.key.decode() for record in records if record.key and record.value is not None}
                 if users:
