@@ -140,6 +140,7 @@ class Events:
         self.mappings: Sequence[Mapping[str, SourceMapping]] = ()
         self._terms, self._most = terms, most_bytes
         self._clock = self._ended = self._bytes = 0
+        self._since_ended: set[str] = set()
         self._forwarded: dict[str, int] = {}
         self._users: defaultdict[str, list[Kept]] = defaultdict(list)
 
@@ -153,6 +154,7 @@ class Events:
             if terms.replay and held.isdigit() and int(held) <= LATEST:
                 self._clock = max(self._clock, int(held))
                 self._ended = self._clock - terms.timer_grace + 1
+                self._since_ended.clear()
             else:
                 self.unusable += 1
             return
@@ -186,10 +188,15 @@ class Events:
         return decode(origin, max_clock_skew=self._terms.max_clock_skew, mapping=mapping), mapping
 
     def _keep(self, event: Event, record: Record, step: int, value: bytes) -> None:
+        limit = max(self._clock - self._terms.timer_grace, event.at)
+        if event.user not in self._since_ended:
+            # What was due at that very moment has fired; not what a late event has made due since.
+            limit = max(limit, self._ended)
+            self._since_ended.add(event.user)
         self._users[event.user].append(
             Kept(
                 event.at,
-                max(self._clock - self._terms.timer_grace, event.at, self._ended),
+                limit,
                 event.message_id,
                 intern(event.type),
                 None if event.name is None else intern(event.name),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from segstream.verify.conditions import evaluate
@@ -122,23 +122,27 @@ class Person:
                 self.held = {new if name == old else name: since for name, since in self.held.items()}
                 self.story.append(Turn(at, "renamed", new, cause))
         seats: set[Choice | None] = {None}
+        dropped = set()
         for name in list(self.held):
             seat = next((choice for choice in rules.choices if name in choice.names), None)
             if seat in seats:
                 del self.held[name]
+                dropped.add(name)
                 self.story.append(Turn(at, "exited", name, cause))
             seats.add(seat)
-        self._carry(former, at)
+        self._carry(former, at, dropped)
         self._decide(at, cause)
         self.decided = self.looked = at
 
-    def _carry(self, former: Rules, at: int) -> None:
-        """Keep the clocks of anti-flap that go on under other rules."""
+    def _carry(self, former: Rules, at: int, dropped: Collection[str]) -> None:
+        """Keep the clocks of anti-flap that go on under other rules, and begin those of what these rules take away."""
         left, self.left = self.left, {}
         confirming, self.confirming = self.confirming, {}
         for name, segment in self.rules.segments.items():
             old = name if name in former.segments else segment.renamed_from or ""
-            if name in self.held or old not in former.segments:
+            if name in dropped and segment.cooldown:
+                self.left[name] = at
+            if name in self.held or name in dropped or old not in former.segments:
                 continue
             if segment.cooldown and old in left and left[old] + former.segments[old].cooldown > at:
                 self.left[name] = left[old]
