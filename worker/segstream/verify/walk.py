@@ -208,7 +208,8 @@ class Walk:
         public = await self._means.states.answers(names)
         late: dict[str, str] = {}
         for name, packed in cut.states.items():
-            await asyncio.sleep(0)  # a slice of eventful users takes seconds, and Kafka's answers wait for a turn
+            # A slice of eventful users takes seconds, and Kafka's answers wait for a turn.
+            await asyncio.sleep(0)
             if not events.group.has(name):  # its events have just been dropped; another pass is for it
                 continue
             state = None if packed is None else User.decode(name, packed)

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, Self
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from segstream.adapters.kafka.client import KafkaSettings
+from segstream.adapters.kafka.consumer import leave
 from segstream.adapters.kafka.ends import settled_ends
 from segstream.adapters.kafka.errors import kafka_errors
 from segstream.adapters.kafka.records import next_records
@@ -73,7 +74,7 @@ class ChangeLog:
             try:
                 await consumer.start()
             except BaseException:
-                await consumer.stop()
+                await leave(consumer)
                 raise
         self._consumer, self.partitions = consumer, found.partitions
         return self
@@ -81,7 +82,7 @@ class ChangeLog:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._reader.stop()
+        await leave(self._reader)
 
     @property
     def _reader(self) -> AIOKafkaConsumer:

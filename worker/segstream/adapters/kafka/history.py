@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from segstream.adapters.kafka.client import KafkaSettings
+from segstream.adapters.kafka.consumer import leave
 from segstream.adapters.kafka.errors import kafka_errors
 from segstream.adapters.kafka.records import next_records
 from segstream.adapters.kafka.survey import CLEANUP, administrator, survey
@@ -61,14 +62,14 @@ class History:
             for there, offset in self._begun.items():
                 refuse_gap(there.topic, there.partition, offset, beginnings[there])
         except BaseException:
-            await self._consumer.stop()
+            await leave(self._consumer)
             raise
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        await self._consumer.stop()
+        await leave(self._consumer)
 
     async def read(self, applied: Mapping[str, int]) -> AsyncIterator[Sequence[Any]]:
         """Yield the records up to these offsets, those of several topics by their arrival; called again it goes on.

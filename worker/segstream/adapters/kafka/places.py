@@ -9,6 +9,7 @@ from typing import NamedTuple
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from segstream.adapters.kafka.client import KafkaSettings
+from segstream.adapters.kafka.consumer import leave
 from segstream.adapters.kafka.ends import settled_ends
 from segstream.adapters.kafka.errors import kafka_errors
 from segstream.core.time import parse_time
@@ -124,7 +125,7 @@ async def survey(
             times = {} if at is None else await consumer.offsets_for_times(dict.fromkeys(partitions, at))
             committed = {there: await consumer.committed(there) for there in partitions}
         finally:
-            await consumer.stop()
+            await leave(consumer)
     found = {}
     for there in sorted(partitions):
         beginning, end = beginnings[there], ends[there]

@@ -28,6 +28,7 @@ from aiokafka.admin import NewTopic
 from aiokafka.errors import IllegalOperation, TopicAlreadyExistsError, for_code
 
 from segstream.adapters.kafka.client import KafkaSettings
+from segstream.adapters.kafka.consumer import leave
 from segstream.adapters.kafka.errors import kafka_errors
 from segstream.adapters.kafka.letters import Foreign, LetterLog, Mark, look, marks_topic, read_marks
 from segstream.adapters.kafka.producer import abandon, retrieve
@@ -303,7 +304,7 @@ class Replay:
                 await consumer.start()
                 begins = await consumer.beginning_offsets(list(there))
             finally:
-                await consumer.stop()
+                await leave(consumer)
         self._known, self._forgettable = set(), {}
         async for found in read_marks(self._settings, self._marks):
             self._known.add(found.known_by)

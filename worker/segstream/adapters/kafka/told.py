@@ -5,6 +5,7 @@ from __future__ import annotations
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from segstream.adapters.kafka.client import KafkaSettings
+from segstream.adapters.kafka.consumer import leave
 from segstream.adapters.kafka.ends import PATIENCE, settled_ends
 from segstream.adapters.kafka.records import next_records
 from segstream.errors import ServerError
@@ -87,7 +88,7 @@ async def read_told(
             window, upper = window * _WINDOW_GROWTH, lower
         return NOTHING_TOLD
     finally:
-        await consumer.stop()
+        await leave(consumer)
 
 
 async def _last_in(

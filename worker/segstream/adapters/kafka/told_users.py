@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from segstream.adapters.kafka.client import KafkaSettings
+from segstream.adapters.kafka.consumer import leave
 from segstream.adapters.kafka.ends import settled_ends
 from segstream.adapters.kafka.errors import kafka_errors
 from segstream.adapters.kafka.records import next_records
@@ -52,4 +53,4 @@ async def told_users(
                 if users:
                     yield sorted(users)
         finally:
-            await consumer.stop()
+            await leave(consumer)
