@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import orjson
@@ -11,6 +11,7 @@ import orjson
 from segstream.adapters.redis.connection import RedisSettings, connect
 from segstream.core.partitioning import murmur2
 from segstream.core.time import parse_time
+from segstream.core.user import User
 from segstream_schemas.keys import ReadModelKeys
 from tests.stories import follow
 from tests.workers import Scene, read_all
@@ -161,6 +162,40 @@ async def hashes_of(scene: Scene, where: RedisSettings | None = None) -> dict[st
         return found
     finally:
         await client.aclose()
+
+
+async def states_of(scene: Scene, where: RedisSettings | None = None) -> dict[str, User]:
+    """Return the private state of every user, in whichever partition."""
+    base = f"{scene.prefix}state:"
+    client: Any = connect(where or scene.redis)
+    found = {}
+    try:
+        keys = [key async for key in client.scan_iter(match=f"{base}*:user:*", count=5000)]
+        for first in range(0, len(keys), 1000):
+            pipeline = client.pipeline(transaction=False)
+            for key in keys[first : first + 1000]:
+                pipeline.get(key)
+            for key, state in zip(keys[first : first + 1000], await pipeline.execute(), strict=True):
+                partition, _, user = key.decode().removeprefix(base).partition(":user:")
+                number = murmur2(user.removeprefix("anon:").encode(), scene.partitions)
+                assert partition == f"{{{number}}}", f"the state of {user} is {key}"
+                found[user] = User.decode(user, state)
+    finally:
+        await client.aclose()
+    return found
+
+
+def assert_same_states(
+    states: Mapping[str, User], undisturbed: Mapping[str, User], apart: Collection[str] = ()
+) -> None:
+    """Fail, naming user and field, unless the states of all users are equal but for the fields named ``apart``."""
+    assert states.keys() == undisturbed.keys()
+    for name, user in states.items():
+        for field in User.__slots__:
+            found, expected = getattr(user, field), getattr(undisturbed[name], field)
+            assert field in apart or found == expected, (
+                f"user {name}: {field} is {found}, undisturbed {expected}"
+            )
 
 
 async def compacted_of(scene: Scene) -> dict[str, Change | None]:

@@ -9,13 +9,14 @@ import re
 import subprocess
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Final
 from urllib.parse import quote, urlsplit, urlunsplit
 
 from redis import Redis
-from redis.exceptions import NoPermissionError
+from redis.exceptions import NoPermissionError, RedisError
 
 from segstream.local.redis import LocalRedis, find_redis
 from tests.leaks import secret
@@ -29,6 +30,9 @@ NEWER: Final = ("+client|setinfo", "+waitaof")
 
 _ENTRIES: Final = 128
 """As many refusals as Redis keeps (``acllog-max-len``)."""
+
+_SECONDS: Final = 10
+"""In which a server that is not frozen answers."""
 
 _logins: dict[str, str] = {}
 """By the URL with all rights: the URL of the user with a worker's."""
@@ -60,10 +64,21 @@ def rules(user: str, version: tuple[int, ...], password: str) -> list[str]:
 def refused(url: str) -> list[dict[str, Any]]:
     """Return what the user with a worker's rights was refused since the server started, commands of connecting aside."""
     login = urlsplit(worker_url(url)).username
-    with Redis.from_url(url, decode_responses=True) as client:
+    with Redis.from_url(url, decode_responses=True, socket_timeout=_SECONDS) as client:
         entries: list[dict[str, Any]] = client.acl_log(_ENTRIES) if login else []
     # redis-py says its name and version on connecting, and minds no refusal.
     return [entry for entry in entries if entry["username"] == login and entry["object"] != "client|setinfo"]
+
+
+def login_at(url: str, address: str) -> str:
+    """Return the URL by which a worker comes into the server at ``url`` by another address (``host:port``) of it.
+
+    >>> login_at("redis://one:6379/0", "proxy:7000")
+    'redis://proxy:7000/0'
+    """
+    parts = urlsplit(worker_url(url))
+    login, at, _ = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{login}{at}{address}"))
 
 
 @contextmanager
@@ -91,22 +106,45 @@ def given(url: str) -> Iterator[str]:
 class RestrictedRedis(LocalRedis):
     """A Redis with the users of the ACL file; `worker_url` has the first one's login for its `url`.
 
-    They outlast a restart. The default user may do everything.
+    They outlast a restart. The default user may do everything. Before it is killed and at its end it must not have
+    refused anything to the first one.
 
     Parameters
     ----------
+    refuses : bool
+        Whether a test has it refuse something, on purpose.
     **options
         As for `LocalRedis`.
     """
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, *, refuses: bool = False, **options: Any) -> None:
         super().__init__(**options)
         self.password = secret()
+        self._refuses = refuses
+        self._refused: list[dict[str, Any]] = []
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Stop it, and fail if it has refused anything; a test that has failed already fails by that."""
+        if self.running:
+            self._ask()
+        super().__exit__(kind, error, trace)
+        assert error is not None or self._refuses or self._refused == []
+
+    def kill(self) -> None:
+        """End it at once, as a crash would; what it has refused goes with it, so that is asked first."""
+        self._ask()
+        super().kill()
 
     def start(self) -> None:
         """Start it, and let workers know their login."""
         super().start()
         _register(self.url, "segstream", self.password)
+
+    def _ask(self) -> None:
+        with suppress(RedisError):  # frozen, or gone already
+            self._refused += refused(self.url)
 
     def _prepare(self) -> None:
         super()._prepare()

@@ -55,7 +55,7 @@ def server(redis_url: str) -> Iterator[RestrictedRedis]:  # noqa: ARG001 - skips
         pytest.skip("needs a redis-server of its own")
     if redis_version(find_redis()) < (7,):
         pytest.skip("a script cannot ask for its rights before Redis 7; the README says so")
-    with RestrictedRedis(durable=False) as own:
+    with RestrictedRedis(durable=False, refuses=True) as own:
         yield own
 
 

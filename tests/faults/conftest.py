@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from segstream.local.redis import LocalRedis
 from tests.faults.site import Site
+from tests.redis_users import RestrictedRedis
 
 _HERE = Path(__file__).parent
 
@@ -26,7 +26,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def calm_redis() -> Iterator[str]:
     """URL of a Redis to which nothing happens."""
-    with LocalRedis(durable=False) as redis:
+    with RestrictedRedis(durable=False) as redis:
         yield redis.url
 
 

@@ -18,6 +18,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from segstream.local.process import _die_with_parent
+from tests.leaks import look
 
 
 class Launcher:
@@ -45,8 +46,10 @@ class Launcher:
         return await self._answer()
 
     async def ended(self) -> int:
-        """Wait for its end; return its exit code, negative for a signal."""
-        return await self._answer()
+        """Wait for its end; return its exit code, negative for a signal. Its log is looked through like any worker's."""
+        code = await self._answer()
+        look(self.log.read_bytes(), f"logged in {self.log.name}", log=True)
+        return code
 
     async def _answer(self) -> int:
         assert self._process.stdout is not None

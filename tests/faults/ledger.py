@@ -28,6 +28,8 @@ class Row:
     ----------
     fault, done : str
         What happened, and how it was brought about.
+    seed : int
+        By which the events were drawn, see `seeds`.
     times : int
         How often.
     events, changes : int
@@ -41,6 +43,7 @@ class Row:
 
     fault: str
     done: str
+    seed: int
     times: int = 1
     events: int = 0
     changes: int = 0
@@ -56,9 +59,9 @@ class Row:
 
 
 @contextmanager
-def entry(fault: str, done: str, times: int = 1) -> Iterator[Row]:
+def entry(fault: str, done: str, times: int = 1, *, seed: int) -> Iterator[Row]:
     """Note a scenario's result, also when it fails."""
-    row, begun = Row(fault, done, times), time.monotonic()
+    row, begun = Row(fault, done, seed, times), time.monotonic()
     try:
         yield row
     except BaseException as error:

@@ -6,7 +6,7 @@ import asyncio
 import json
 import time
 import uuid
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, Final
@@ -24,12 +24,15 @@ from tests.checker import (
     Stories,
     assert_resumed,
     assert_same,
+    assert_same_states,
     check_everywhere,
     hashes_of,
+    states_of,
     stories,
 )
 from tests.deployments import SHOP, orders
 from tests.faults.seeds import draw_seed
+from tests.simulation.verdict import KEPT_APART
 from tests.workers import OUTPUTS, Scene, Worker, ends, progress, send
 
 PATIENCE: Final = 150.0
@@ -240,23 +243,26 @@ class Site:
         return await stories(self.calm)
 
     async def check_same(self) -> Stories:
-        """Check that both told the same, and give the same answers everywhere; return what was told.
+        """Check that both told the same, give the same answers everywhere and know the same; return what was told.
 
         Sequences run 1, 2, 3 …, in the first incarnation: nothing published was lost.
         """
-        return await self._check(assert_same)
+        return await self._check(assert_same, ())
 
     async def check_after_loss(self) -> Stories:
         """Check what holds when Redis has lost something published; return what was told.
 
         Every user ends in the same segments, since and until the same times, as if nothing had happened; sequences run
-        1, 2, 3 … within each incarnation, which tells what the undisturbed told, from some point on; and every place
-        gives the same answer.
+        1, 2, 3 … within each incarnation, which tells what the undisturbed told, from some point on; every place gives
+        the same answer; and of each user is known what an undisturbed worker knows.
         """
-        return await self._check(assert_resumed)
+        return await self._check(assert_resumed, KEPT_APART)
 
-    async def _check(self, compare: Callable[[Stories, Stories], None]) -> Stories:
-        """Compare what both told, and check the answers everywhere, against each other and the undisturbed ones."""
+    async def _check(self, compare: Callable[[Stories, Stories], None], apart: Collection[str]) -> Stories:
+        """Compare what both told, and check the answers everywhere, against each other and the undisturbed ones.
+
+        So are users' states, but for the fields ``apart``.
+        """
         undisturbed = await self.undisturbed()
         told = await stories(self.scene)
         assert told
@@ -268,6 +274,9 @@ class Site:
         }
         await check_everywhere(self.scene, told, self.where, since)
         assert _answers(await hashes_of(self.scene, self.where)) == _answers(calm)
+        states = await states_of(self.scene, self.where)
+        assert states.keys() >= told.keys()
+        assert_same_states(states, await states_of(self.calm), apart)
         return told
 
 

@@ -1,7 +1,8 @@
 """The README's table of faults: ``python -m tests.faults.table LEDGER`` prints it from the file of a run's results.
 
-There it stands between ``<!-- faults: begin -->`` and ``<!-- faults: end -->``; `shown` reads it. Of several results of
-one fault the last counts; the exit code is 1 if one of them is a failure.
+There it stands between ``<!-- faults: begin -->`` and ``<!-- faults: end -->``; `shown` reads it, and with ``README.md``
+as a second argument it is put there. Of several results of one fault the last counts; the exit code is 1 if one of them
+is a failure, and then nothing is put anywhere.
 """
 
 from __future__ import annotations
@@ -16,9 +17,12 @@ from typing import Any
 from tests.faults.ledger import VARIABLE
 
 HEAD = (
-    "| fault | how | times | events | changes told | incarnations | result |\n"
-    "|---|---|--:|--:|--:|---|---|\n"
+    "| fault | how | times | events | changes told | incarnations | seed | result |\n"
+    "|---|---|--:|--:|--:|---|--:|---|\n"
 )  # fmt: skip
+
+
+_PLACE = re.compile(r"<!-- faults: begin -->\n(.*?)<!-- faults: end -->", re.DOTALL)
 
 
 def table(lines: Iterable[str]) -> str:
@@ -29,6 +33,7 @@ def table(lines: Iterable[str]) -> str:
     >>> row = {
     ...     "fault": "broker gone",
     ...     "done": "SIGKILL",
+    ...     "seed": 4711,
     ...     "times": 1,
     ...     "events": 2200,
     ...     "changes": 5904,
@@ -37,7 +42,7 @@ def table(lines: Iterable[str]) -> str:
     ...     "seconds": 80.5,
     ... }
     >>> print(table([json.dumps(row)]).splitlines()[-1])
-    | broker gone | SIGKILL | 1 | 2,200 | 5,904 | 1 | as undisturbed |
+    | broker gone | SIGKILL | 1 | 2,200 | 5,904 | 1 | 4711 | as undisturbed |
     """
     rows: dict[str, dict[str, Any]] = {}
     for line in lines:
@@ -45,7 +50,7 @@ def table(lines: Iterable[str]) -> str:
         rows[row["fault"]] = row
     return HEAD + "".join(
         f"| {row['fault']} | {row['done']} | {row['times']:,} | {row['events']:,} | {row['changes']:,} "
-        f"| {', '.join(map(str, row['incarnations']))} | {row['result']} |\n"
+        f"| {', '.join(map(str, row['incarnations']))} | {row['seed']} | {row['result']} |\n"
         for row in rows.values()
     )
 
@@ -63,18 +68,39 @@ def shown(text: str) -> list[str]:
     >>> shown(f"<!-- faults: begin -->\n{HEAD}| broker gone | SIGKILL | 1 | …\n<!-- faults: end -->")
     ['broker gone']
     """
-    (table,) = re.findall(r"<!-- faults: begin -->\n(.*?)<!-- faults: end -->", text, re.DOTALL)
+    (table,) = _PLACE.findall(text)
     return [row.split("|")[1].strip() for row in table.splitlines()[2:]]
 
 
+def put(table: str, text: str) -> str:
+    r"""Return a page with a table in place of its own.
+
+    Raises
+    ------
+    ValueError
+        It has no place for one, or more than one.
+
+    Examples
+    --------
+    >>> put("new\n", "A page:\n<!-- faults: begin -->\nold\n<!-- faults: end -->\n").splitlines()
+    ['A page:', '<!-- faults: begin -->', 'new', '<!-- faults: end -->']
+    """
+    (old,) = _PLACE.finditer(text)
+    return text[: old.start(1)] + table + text[old.end(1) :]
+
+
 def main(arguments: list[str]) -> int:
-    """Print the table; return 1 if a result is a failure, or there is none."""
-    if len(arguments) != 1:
-        sys.stderr.write(f"name the file that {VARIABLE} named during the run\n")
+    """Print the table, and put it into a page; return 1 if a result is a failure, or there is none."""
+    if not 1 <= len(arguments) <= 2:
+        sys.stderr.write(f"name the file that {VARIABLE} named during the run, and perhaps README.md\n")
         return 2
     text = table(Path(arguments[0]).read_text(encoding="utf-8").splitlines())
     sys.stdout.write(text)
-    return 1 if "| FAILED" in text or text == HEAD else 0
+    if "| FAILED" in text or text == HEAD:
+        return 1
+    for page in map(Path, arguments[1:]):
+        page.write_text(put(text, page.read_text(encoding="utf-8")), encoding="utf-8")
+    return 0
 
 
 if __name__ == "__main__":

@@ -58,7 +58,10 @@ async def test_a_clock_stepped_by_an_hour_changes_nothing(
 ) -> None:
     """Forward or back in the middle of the work, and after a while the other way: times come from the events."""
     with entry(
-        f"the worker's clock stepped {direction} by an hour", "and after a while the other way", 2
+        f"the worker's clock stepped {direction} by an hour",
+        "and after a while the other way",
+        2,
+        seed=site.seed,
     ) as row:
         with Worker(site.environment(failpoint="clock:3600", failpoint_allowed="true")) as worker:
             for number in (step, back):
@@ -86,7 +89,9 @@ async def test_a_clock_stepped_by_an_hour_meets_live_deadlines_once_and_in_their
     site = await Site(kafka, redis_url, calm_redis, tmp_path, definitions=SILENCES).open()
     visits = Visits(site.scene, site.seed)
     done = "while users come and while all are silent, with deadlines of seconds and of an hour; later the other way"
-    with entry(f"the worker's clock stepped {direction} by an hour, live deadlines pending", done, 4) as row:
+    with entry(
+        f"the worker's clock stepped {direction} by an hour, live deadlines pending", done, 4, seed=site.seed
+    ) as row:
         with Worker(site.environment(failpoint="clock:3600", failpoint_allowed="true")) as worker:
             await visits.go_on(3)
             await site.applied(worker)

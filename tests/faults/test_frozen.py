@@ -27,7 +27,9 @@ async def until_behind(site: Site, entries: int) -> None:
 
 async def test_a_worker_frozen_past_its_session_tells_nothing_when_it_wakes(site: Site) -> None:
     """Others have taken over: it leaves topics and read model alone, and becomes a member like any other again."""
-    with entry("worker frozen past its session, then woken", "SIGSTOP with sends queued, SIGCONT") as row:
+    with entry(
+        "worker frozen past its session, then woken", "SIGSTOP with sends queued, SIGCONT", seed=site.seed
+    ) as row:
         # It tells rarely, so that there is much decided and not told: the first thing it will want to do awake.
         with Worker(site.environment(publish_interval="1s")) as first:
             await until_logged(first, '"owns"', 2)

@@ -30,7 +30,7 @@ async def test_a_broker_that_dies_and_comes_back_changes_nothing(
     """What was committed and not told is told when it is back, once; the worker never ends."""
     with ApacheKafka() as kafka:
         site = await Site(kafka.address, redis_url, calm_redis, tmp_path).open()
-        with entry(name, done, times) as row:
+        with entry(name, done, times, seed=site.seed) as row:
             with Worker(site.environment()) as worker:
                 for _ in range(times):
                     await site.feed(2_000)
@@ -75,7 +75,9 @@ async def test_a_cluster_that_loses_the_broker_that_matters_changes_nothing(
     """It dies under load, the others go on without it, and it comes back."""
     site = await Site(trio.address, redis_url, calm_redis, tmp_path, replication=3).open()
     topics = [*site.scene.events, site.scene.topic("changes"), site.scene.topic("memberships")]
-    with entry(f"three brokers, the {name} lost", "SIGKILL under load; back after the others went on") as row:
+    with entry(
+        f"three brokers, the {name} lost", "SIGKILL under load; back after the others went on", seed=site.seed
+    ) as row:
         with Worker(site.environment()) as worker:
             await site.feed(200)
             await site.applied(worker)

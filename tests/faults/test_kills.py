@@ -19,6 +19,7 @@ from segstream.local.redis import LocalRedis
 from tests.faults.launcher import Launcher, launcher
 from tests.faults.ledger import entry
 from tests.faults.site import PATIENCE, Site
+from tests.redis_users import RestrictedRedis
 from tests.workers import Worker
 
 KILLS = 207
@@ -60,7 +61,9 @@ async def kill_again_and_again(site: Site, points: Iterable[str], folder: Path) 
 
 async def test_a_worker_killed_once_at_each_point_tells_everything_once(site: Site, tmp_path: Path) -> None:
     """Nothing is lost, repeated or contradicted, wherever it dies."""
-    with entry("worker killed (SIGKILL), once at each point", ", ".join(POINTS), len(POINTS)) as row:
+    with entry(
+        "worker killed (SIGKILL), once at each point", ", ".join(POINTS), len(POINTS), seed=site.seed
+    ) as row:
         await kill_again_and_again(site, POINTS, tmp_path)
         row.tell(await site.check_same(), site.sent)
 
@@ -71,10 +74,10 @@ async def test_a_worker_killed_two_hundred_times_tells_everything_once(
     kafka: str, calm_redis: str, tmp_path: Path
 ) -> None:
     """One stream, one deployment, with a replica of Redis to be waited for; a new worker each time."""
-    with LocalRedis() as redis, LocalRedis(options={"replicaof": f"{LOOPBACK} {redis.port}"}):
+    with RestrictedRedis() as redis, LocalRedis(options={"replicaof": f"{LOOPBACK} {redis.port}"}):
         site = await Site(kafka, redis.url, calm_redis, tmp_path).open()
         points = itertools.islice(itertools.cycle(POINTS), KILLS)
         done = f"{KILLS // len(POINTS)} times at each of the {len(POINTS)} points; Redis with a replica"
-        with entry("worker killed (SIGKILL)", done, KILLS) as row:
+        with entry("worker killed (SIGKILL)", done, KILLS, seed=site.seed) as row:
             await kill_again_and_again(site, points, tmp_path)
             row.tell(await site.check_same(), site.sent)

@@ -9,10 +9,10 @@ from typing import Final
 
 import pytest
 
-from segstream.local.redis import LocalRedis
 from tests.faults.ledger import entry
 from tests.faults.site import Site
 from tests.proxy import ProxiedKafka, Proxy
+from tests.redis_users import RestrictedRedis, login_at
 from tests.workers import Worker
 
 
@@ -64,10 +64,10 @@ async def test_a_worker_whose_connections_to_redis_are_cut_tells_everything_once
     kafka: str, calm_redis: str, tmp_path: Path
 ) -> None:
     """In the middle of its work; they are refused for a while."""
-    with LocalRedis() as redis, Proxy(redis.port) as proxy:
+    with RestrictedRedis() as redis, Proxy(redis.port) as proxy:
         site = await Site(kafka, redis.url, calm_redis, tmp_path).open()
-        environment = site.environment(redis=f"redis://{proxy.address}/0")
-        with entry("Redis: connections cut, once", "by a proxy") as row:
+        environment = site.environment(redis=login_at(redis.url, proxy.address))
+        with entry("Redis: connections cut, once", "by a proxy", seed=site.seed) as row:
             with Worker(environment) as worker:
                 await disturb(site, proxy, worker, cut, 1)
                 assert "partition_interrupted" in worker.log
@@ -80,11 +80,11 @@ async def test_bad_connections_to_redis_change_nothing(
     kafka: str, calm_redis: str, tmp_path: Path, fault: Callable[[Proxy], None]
 ) -> None:
     """Three times in the middle of the work."""
-    with LocalRedis() as redis, Proxy(redis.port) as proxy:
+    with RestrictedRedis() as redis, Proxy(redis.port) as proxy:
         site = await Site(kafka, redis.url, calm_redis, tmp_path).open()
         name, seconds = FAULTS[fault]
-        with entry(f"Redis: {name}", f"by a proxy, for {seconds:g} s each", 3) as row:
-            with Worker(site.environment(redis=f"redis://{proxy.address}/0")) as worker:
+        with entry(f"Redis: {name}", f"by a proxy, for {seconds:g} s each", 3, seed=site.seed) as row:
+            with Worker(site.environment(redis=login_at(redis.url, proxy.address))) as worker:
                 await disturb(site, proxy, worker, fault, 3)
             row.tell(await site.check_same(), site.sent)
 
@@ -109,7 +109,7 @@ async def test_bad_connections_to_kafka_change_nothing(
     proxy, kafka = bad_line
     site = await Site(kafka.address, redis_url, calm_redis, tmp_path).open()
     name, seconds = FAULTS[fault]
-    with entry(f"Kafka: {name}", f"by a proxy, for {seconds:g} s each", 3) as row:
+    with entry(f"Kafka: {name}", f"by a proxy, for {seconds:g} s each", 3, seed=site.seed) as row:
         with Worker(site.environment(kafka=proxy.address)) as worker:
             await disturb(site, proxy, worker, fault, 3)
         row.tell(await site.check_same(), site.sent)

@@ -22,7 +22,8 @@ from tests.faults.ledger import entry
 from tests.faults.site import Site, logged, until, until_logged
 from tests.faults.visits import BACK, FORWARD, Visits, clocks_of, now, step_at_start
 from tests.operations import segstream
-from tests.workers import Worker
+from tests.redis_users import RestrictedRedis
+from tests.workers import Worker, ends
 
 pytestmark = pytest.mark.long
 
@@ -63,13 +64,19 @@ async def finish(site: Site, worker: Worker) -> None:
 async def test_a_redis_that_dies_and_comes_back_with_its_append_only_file_changes_nothing(
     kafka: str, calm_redis: str, tmp_path: Path, sync: str
 ) -> None:
-    """Killed three times in the middle of commits: what it had acknowledged is in the file."""
-    with LocalRedis(options={"appendfsync": sync}) as redis:
+    """Killed three times in the middle of commits: what it had acknowledged is in the file.
+
+    Where the file can be waited for each commit takes a second with ``everysec``, so there are few.
+    """
+    with RestrictedRedis(options={"appendfsync": sync}) as redis:
         site = await Site(kafka, redis.url, calm_redis, tmp_path).open()
         with entry(
-            f"Redis restarted, append-only file synced {sync}", "SIGKILL in the middle, 3 s away", 3
+            f"Redis restarted, append-only file synced {sync}",
+            "SIGKILL in the middle, 3 s away",
+            3,
+            seed=site.seed,
         ) as row:
-            with Worker(site.environment()) as worker:
+            with Worker(site.environment(batch=200)) as worker:
                 for times in range(1, 4):
                     await site.feed(1_500)
                     await site.applied(worker, least=await site.position() + 100)
@@ -79,6 +86,46 @@ async def test_a_redis_that_dies_and_comes_back_with_its_append_only_file_change
                     redis.start()
                 await finish(site, worker)
             row.tell(await site.check_same(), site.sent)
+
+
+async def test_a_redis_that_comes_back_without_the_tail_of_its_file_begins_a_new_incarnation(
+    kafka: str, calm_redis: str, tmp_path: Path
+) -> None:
+    """``everysec`` may lose the last second when the machine dies with Redis, so this file is cut back to that point.
+
+    What was told meanwhile is not in it: users are restated, and end where nothing would have happened.
+    """
+    with RestrictedRedis(options={"appendfsync": "everysec"}) as redis:
+        site = await Site(kafka, redis.url, calm_redis, tmp_path).open()
+        with entry(
+            "Redis restarted, the append-only file without its tail",
+            "everysec; SIGKILL in the middle, the file cut back to before the last commits",
+            seed=site.seed,
+        ) as row:
+            with Worker(site.environment()) as worker:
+                await site.feed(600)
+                await site.applied(worker)
+                file = max(redis.directory.rglob("*.aof"), key=lambda file: file.stat().st_size)
+                synced, told = file.stat().st_size, await ends(site.scene, told_in(site))
+                await site.feed(1_500)
+                await site.applied(worker, least=await site.position() + 200)
+                # Both partitions tell of what will not be in the file.
+                while any(end <= told[at] for at, end in (await ends(site.scene, told_in(site))).items()):
+                    assert worker.running, worker.log[-3000:]
+                redis.kill()
+                assert file.stat().st_size > synced
+                os.truncate(file, synced)
+                await until_logged(worker, '"partition_interrupted"')
+                redis.start()
+                await finish(site, worker)
+            row.tell(await site.check_after_loss(), site.sent)
+            row.result = "new incarnation, users restated; same answers as undisturbed"
+            assert row.incarnations == (1, 2)
+
+
+def told_in(site: Site) -> list[str]:
+    """Return the topic of the changes."""
+    return [site.scene.topic("changes")]
 
 
 async def fill_up(redis: LocalRedis) -> None:
@@ -133,9 +180,9 @@ async def test_a_redis_that_cannot_be_written_to_for_a_while_changes_nothing(
     said: str,
 ) -> None:
     """Twice in the middle of the work; the worker says what is wrong, and goes on by itself."""
-    with LocalRedis() as redis:
+    with RestrictedRedis() as redis:
         site = await Site(kafka, redis.url, calm_redis, tmp_path).open()
-        with entry(f"Redis {name}", done, 2) as row:
+        with entry(f"Redis {name}", done, 2, seed=site.seed) as row:
             with Worker(site.environment()) as worker:
                 for _ in range(2):
                     await site.feed(1_500)
@@ -158,13 +205,14 @@ async def test_a_redis_put_back_to_a_dump_of_an_hour_ago_begins_a_new_incarnatio
     the clock comes to the present, and what falls due in that hour is told. In the dump all these deadlines are still
     to come; put back, they are overdue by up to an hour, while events wait in the log that are to be applied first.
     """
-    with LocalRedis(durable=False) as redis:
+    with RestrictedRedis(durable=False) as redis:
         site = Site(kafka, redis.url, calm_redis, tmp_path, definitions=WITHIN_AN_HOUR)
         await site.open(arrivals="CreateTime")
         visits = Visits(site.scene, site.seed)
         with entry(
             "Redis restored from an old dump",
             "SAVE; an hour of events, arrivals and deadlines later killed, started with that file",
+            seed=site.seed,
         ) as row:
             begin = now() - HOUR
             await visits.send(visits.drawn(300, begin - 15 * MINUTE, begin))
@@ -207,9 +255,11 @@ async def test_a_redis_that_was_emptied_stops_its_partitions_until_they_are_rese
     kafka: str, calm_redis: str, tmp_path: Path
 ) -> None:
     """FLUSHALL under load: the worker stops with the command that resolves it, and nothing is told meanwhile."""
-    with LocalRedis() as redis:
+    with RestrictedRedis() as redis:
         site = await Site(kafka, redis.url, calm_redis, tmp_path).open()
-        with entry("Redis emptied", "FLUSHALL in the middle; then the command that the worker names") as row:
+        with entry(
+            "Redis emptied", "FLUSHALL in the middle; then the command that the worker names", seed=site.seed
+        ) as row:
             with Worker(site.environment()) as worker:
                 await site.feed(3_000)
                 await site.applied(worker, least=1_000)

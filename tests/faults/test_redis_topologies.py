@@ -84,7 +84,7 @@ async def test_a_replica_that_is_promoted_without_the_tail(
             redis_sentinel_password=f"{trio.password}-sentinel",
         )
         done = "replicas frozen, primary killed, replica promoted by Sentinel"
-        with entry(f"Redis' primary lost with a tail {lost}", done) as row:
+        with entry(f"Redis' primary lost with a tail {lost}", done, seed=site.seed) as row:
             with Worker(environment) as worker:
                 await site.feed(1_000)
                 await site.applied(worker)
@@ -115,7 +115,10 @@ async def test_a_cluster_whose_slot_moves_and_that_loses_a_node_changes_nothing(
         site = await Site(kafka, cluster.servers[3].url_for(), calm_redis, tmp_path).open()
         site.where = RedisSettings(site.scene.redis, cluster=True)
         with entry(
-            "Redis Cluster, a slot moved and a node lost", "MIGRATE key by key; SIGKILL; under load", 2
+            "Redis Cluster, a slot moved and a node lost",
+            "MIGRATE key by key; SIGKILL; under load",
+            2,
+            seed=site.seed,
         ) as row:
             with Worker(site.environment(redis_cluster=True)) as worker:
                 await site.feed(500)

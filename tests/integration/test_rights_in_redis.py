@@ -38,7 +38,7 @@ def server() -> Iterator[RestrictedRedis]:
         binary = find_redis()
     except LocalServerError as error:
         unavailable(str(error))
-    with RestrictedRedis(binary=binary, durable=False) as own:
+    with RestrictedRedis(binary=binary, durable=False, refuses=True) as own:
         yield own
 
 

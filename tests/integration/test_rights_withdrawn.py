@@ -38,7 +38,7 @@ def server() -> Iterator[RestrictedRedis]:
         unavailable(str(error))
     if redis_version(binary) < (7,):
         pytest.skip("a script cannot ask for its rights before Redis 7; the README says so")
-    with RestrictedRedis(binary=binary, durable=False) as own:
+    with RestrictedRedis(binary=binary, durable=False, refuses=True) as own:
         yield own
 
 

@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import ast
 import inspect
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from importlib import import_module
 from itertools import product
+from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
-from tests.faults.table import shown
+import pytest
+
+from tests.faults.ledger import Row
+from tests.faults.table import HEAD, main, shown, table
 from tests.readme import README, ROOT
 
 Values = Mapping[str, object]
@@ -53,9 +59,45 @@ def scenarios() -> Iterator[str]:
 
 
 def test_the_table_of_faults_has_a_row_for_every_scenario_and_no_other() -> None:
-    """``make outages`` prints it; a scenario that is new, renamed or gone makes it out of date."""
+    """``make outages`` prints it; a scenario that is new, renamed or gone makes it out of date.
+
+    ``python -m tests.faults.table build/faults.jsonl README.md`` puts it there.
+    """
     rows, expected = shown(README.read_text(encoding="utf-8")), list(scenarios())
     assert len(expected) > 20
     assert [name for name in expected if not any(re.fullmatch(name, row) for row in rows)] == []
     assert [row for row in rows if not any(re.fullmatch(name, row) for name in expected)] == []
     assert len(rows) == len(set(rows)) == len(expected)
+
+
+def test_each_row_of_the_table_has_the_seed_by_which_its_events_come_again() -> None:
+    """What has passed can be looked into, too: ``SEGSTREAM_TEST_SEED`` takes it."""
+    text = README.read_text(encoding="utf-8")
+    assert HEAD in text
+    rows = text.partition(HEAD)[2].partition("<!-- faults: end -->")[0].splitlines()
+    place = [name.strip() for name in HEAD.splitlines()[0].split("|")].index("seed")
+    assert [row for row in rows if not row.split("|")[place].strip().isdigit()] == []
+
+
+LINE = json.dumps(asdict(Row("broker gone", "SIGKILL", seed=4711)))
+PAGE = "Before.\n<!-- faults: begin -->\nanother table\n<!-- faults: end -->\nAfter.\n"
+
+
+def test_the_table_of_a_run_is_put_into_the_page(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """In place of the one that stands there, and printed; nothing else changes."""
+    ledger, page = tmp_path / "faults.jsonl", tmp_path / "README.md"
+    ledger.write_text(f"{LINE}\n")
+    page.write_text(PAGE)
+    assert main([str(ledger), str(page)]) == 0
+    assert page.read_text() == PAGE.replace("another table\n", table([LINE]))
+    assert capsys.readouterr().out == table([LINE])
+
+
+@pytest.mark.parametrize("lines", ["", LINE.replace("as undisturbed", "FAILED: AssertionError")])
+def test_a_run_that_failed_leaves_the_page_alone(lines: str, tmp_path: Path) -> None:
+    """Or one of which there is nothing."""
+    ledger, page = tmp_path / "faults.jsonl", tmp_path / "README.md"
+    ledger.write_text(lines)
+    page.write_text(PAGE)
+    assert main([str(ledger), str(page)]) == 1
+    assert page.read_text() == PAGE
