@@ -21,6 +21,7 @@ from segstream.adapters.metrics.collector import WorkerParts
 from segstream.adapters.metrics.lag import LagMeter
 from segstream.adapters.offset_committer import OffsetCommitter
 from segstream.adapters.redis.census import RedisCensus
+from segstream.adapters.rivals import Rivals
 from segstream.adapters.sample_sender import SampleSender
 from segstream.adapters.service import RELEASE_SHARE, SegmentationService
 from segstream.adapters.steps import Steps
@@ -47,11 +48,19 @@ class HotPath:
         self._application, self._drain_timeout = application, settings.drain_timeout / 1000
         replay = settings.clock == "event"
         self._vitals, self._holdings = Vitals(), Holdings()
+        self._rivals = Rivals(settings.instance_id)
         self._membership = self._make_membership()
         self._fetcher = Fetcher(self._holdings, settings.batch)
         self._log_ends = LogEnds(application.kafka)
         self._now = AgreedTime(wall_clock)
-        self._log_watch = LogWatch(self._holdings, self._log_ends, self._vitals, replay=replay, now=self._now)
+        self._log_watch = LogWatch(
+            self._holdings,
+            self._log_ends,
+            self._vitals,
+            application.topics.read,
+            replay=replay,
+            now=self._now,
+        )
         self._samples = SampleSender(
             self._holdings,
             lambda: make_producer(application.kafka, "samples"),
@@ -71,7 +80,9 @@ class HotPath:
                 "count_users": self._census.count,
             }
         )
-        self.health = Health(self._holdings, self._fetcher, self._vitals, self._steps, application.library)
+        self.health = Health(
+            self._holdings, self._fetcher, self._vitals, self._steps, application.library, self._rivals
+        )
 
     def _make_membership(self) -> Membership:
         application, settings = self._application, self._application.settings
@@ -87,6 +98,7 @@ class HotPath:
             self._committer,
             self._vitals,
             application.tally,
+            self._rivals,
             make_consumer=lambda listener: make_consumer(
                 application.kafka, group, application.topics.read, listener
             ),

@@ -54,6 +54,23 @@ def test_a_broker_that_lacks_a_request_is_no_broken_one() -> None:
     )
 
 
+def test_a_group_that_another_program_uses_is_no_broken_broker() -> None:
+    """Whoever reads it has to look for that program, and is told by what."""
+    said = str(translate(aiokafka.errors.InconsistentGroupProtocolError(), "join the consumer group"))
+    assert said == (
+        "join the consumer group: another program is a member of SEGSTREAM_GROUP, and shares partitions in another way; "
+        "find it with kafka-consumer-groups.sh --describe --members, and give it a group of its own"
+    )
+
+
+def test_a_client_that_waits_in_vain_does_not_say_that_a_topic_is_gone() -> None:
+    """A frozen broker makes it forget what it knew of the topics; nobody is to look for one that was deleted."""
+    said = str(translate(aiokafka.errors.UnknownTopicOrPartitionError(), "publish partition 3"))
+    assert said == (
+        "publish partition 3: Kafka does not answer, or does not know the topic; check the brokers, then the topic"
+    )
+
+
 def test_a_mistake_of_ours_stays_what_it_is() -> None:
     """Only Kafka's failures are retried; a bug must not look like one."""
     assert translate(KeyError("topic"), "publish") is None

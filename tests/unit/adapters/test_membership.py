@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection
+from types import SimpleNamespace
 from typing import Any, cast
 
 import pytest
+import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from segstream.adapters.holdings import Holdings
 from segstream.adapters.membership import Membership
 from segstream.adapters.offset_committer import OffsetCommitter
+from segstream.adapters.rivals import LOSSES, Rivals
 from segstream.adapters.vitals import Vitals
-from segstream.errors import Fenced
+from segstream.errors import Fenced, ServerError
 from segstream.flow import Flow
 from segstream.inbox import Inbox
 from segstream.runner import Pace, Runner
@@ -28,6 +31,11 @@ class Consumer:
     def __init__(self) -> None:
         self.paused: set[TopicPartition] = set()
         self.sought: dict[TopicPartition, int] = {}
+        self._coordinator = SimpleNamespace(member_id="one")
+
+    def become(self, member: str) -> None:
+        """Be another member of the group."""
+        self._coordinator.member_id = member
 
     def assignment(self) -> set[TopicPartition]:
         """Return the log."""
@@ -69,6 +77,7 @@ class Group:
             OffsetCommitter(self.holdings),
             Vitals(),
             Tally(),
+            Rivals("segstream-0"),
             make_consumer=never,
             make_flow=never,
             partitions=lambda: 1,
@@ -124,3 +133,38 @@ async def test_a_former_runner_that_has_taken_over_late_does_not_move_its_succes
     assert group.consumer.sought == {}
     await group.membership.ready(group.successor, await group.flow())
     assert group.consumer.sought == {LOG: 0}
+
+
+async def test_a_lasting_outage_is_told_once_and_its_end_too(group: Group) -> None:
+    """What fails at each retry is a warning when it begins or changes; the rest is for who wants each retry."""
+    down, slow = (
+        ServerError("commit partition 0: Redis is down"),
+        ServerError("commit partition 0: no answer"),
+    )
+    with structlog.testing.capture_logs() as logged:
+        for error in (down, down, down, slow, slow):
+            group.membership.lost(group.successor, error)
+        await group.membership.ready(group.successor, await group.flow())
+        group.membership.lost(group.successor, down)
+    told = [(line["event"], line["log_level"]) for line in logged if line["event"] != "owns"]
+    interrupted = "partition_interrupted"
+    assert told == [
+        (interrupted, "warning"),
+        (interrupted, "debug"),
+        (interrupted, "debug"),
+        (interrupted, "warning"),
+        (interrupted, "debug"),
+        ("partition_recovered", "info"),
+        (interrupted, "warning"),
+    ]
+
+
+async def test_a_membership_that_another_worker_takes_again_and_again_is_told_once(group: Group) -> None:
+    """A rebalance keeps the member's name, and an instance id that two workers have changes it each time."""
+    with structlog.testing.capture_logs() as logged:
+        for member in ("one", "one", *(f"member-{number}" for number in range(LOSSES + 2))):
+            group.consumer.become(member)
+            group.membership.assigned([])
+    lines = [line for line in logged if line["event"] == "membership_lost"]
+    assert [line["log_level"] for line in lines] == ["warning"]
+    assert "is SEGSTREAM_INSTANCE_ID=segstream-0 set for another worker, too?" in lines[0]["error"]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from aiokafka import TopicPartition
@@ -21,6 +21,7 @@ from segstream.adapters.metrics.catalogue import METRICS, table
 from segstream.adapters.metrics.collector import WorkerParts, make_registry
 from segstream.adapters.metrics.lag import Lag, LagMeter
 from segstream.adapters.redis.census import Count, Question
+from segstream.adapters.rivals import LOSSES, WITHIN, Rivals
 from segstream.adapters.steps import Steps
 from segstream.adapters.vitals import Vitals
 from segstream.errors import Fenced, ServerError
@@ -65,6 +66,7 @@ class Ends:
     """Knows where logs end, unless Kafka is away."""
 
     end: int | None = 0
+    silent: ClassVar[dict[int, ServerError]] = {}
 
     async def ask(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the end."""
@@ -105,16 +107,17 @@ class Worker:
     def __init__(self, **options: Any) -> None:
         self.world = World([(0, DEFINITIONS)], options)
         self.seconds = 0.0
+        self.rivals = Rivals("segstream-0", lambda: self.seconds)
         self.tally, self.vitals, self.holdings = Tally(self.now), Vitals(lambda: self.seconds), Holdings()
         self.member, self.ends, self.census = Members(), Ends(), Counting()
         self.holdings.member = self.member
         self.fetcher = Fetcher(self.holdings, 100)
-        self.log_watch = LogWatch(self.holdings, self.ends, self.vitals, replay=False, now=self.now)  # type: ignore[arg-type]  # as above
+        self.log_watch = LogWatch(self.holdings, self.ends, self.vitals, (), replay=False, now=self.now)  # type: ignore[arg-type]  # as above
         self.census_taker = CensusTaker(self.holdings, self.census, self.now)
         self.steps = Steps({CHECK_REDIS: self._check})
         self.redis_error: ServerError | None = None
         library = self.world.library
-        self.health = Health(self.holdings, self.fetcher, self.vitals, self.steps, library)
+        self.health = Health(self.holdings, self.fetcher, self.vitals, self.steps, library, self.rivals)
         librarian = Librarian(
             library,
             MemoryDefinitions(self.world.server),
@@ -321,6 +324,24 @@ async def test_redis_is_counted_through_every_ten_seconds_only(worker: Worker) -
     )
     del worker.holdings.runners[0]
     assert worker.value("partition_users", partition="0") is None
+
+
+async def test_ready_says_why_the_group_is_not_joined_or_kept(worker: Worker) -> None:
+    """Refused by Kafka, or put out again and again by another worker under the same instance id, until that is over."""
+    worker.vitals.refused = "join the consumer group: another program is a member of SEGSTREAM_GROUP"
+    assert worker.health.ready().body["troubles"] == {"group": worker.vitals.refused}
+    worker.vitals.refused = ""
+    await worker.own()
+    for number in range(LOSSES + 1):
+        assert worker.health.ready().well
+        worker.rivals.joined_as(f"member-{number}")
+    assert worker.health.ready().body["troubles"] == {
+        "group": f"lost membership {LOSSES} times within 60 s; is SEGSTREAM_INSTANCE_ID=segstream-0 set for another "
+        "worker, too?"
+    }
+    worker.seconds += WITHIN + 1
+    worker.vitals.answered()
+    assert worker.health.ready().well
 
 
 async def test_ready_says_in_words_what_is_missing(worker: Worker) -> None:

@@ -4,17 +4,28 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from datetime import timedelta
 from typing import Any
 
 import pytest
+import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import InconsistentGroupProtocolError, UnsupportedCodecError
 
 from segstream.adapters.fetcher import Fetcher
 from segstream.adapters.holdings import Holdings
 from segstream.adapters.membership import ACKNOWLEDGE_SHARE, CANCELLED_SHARE, FINISH_SHARE, Membership
 from segstream.adapters.offset_committer import OffsetCommitter
+from segstream.adapters.rivals import Rivals
 from segstream.adapters.sample_sender import SampleSender
-from segstream.adapters.service import CLOSE_SHARE, LEAVE_SHARE, RELEASE_SHARE, SegmentationService
+from segstream.adapters.service import (
+    CLOSE_SHARE,
+    LEAVE_SHARE,
+    LONGEST_RETRY,
+    RELEASE_SHARE,
+    RETRY,
+    SegmentationService,
+)
 from segstream.adapters.steps import Steps
 from segstream.adapters.vitals import Vitals
 from segstream.errors import LayoutError
@@ -32,6 +43,27 @@ async def nothing() -> None:
     """Prepare nothing."""
 
 
+class Recording(SegmentationService):
+    """Keeps for how long it was about to sleep, and does not."""
+
+    def __init__(self, **parts: Any) -> None:
+        super().__init__(**parts)
+        self.slept: list[float] = []
+        self.enough = asyncio.Event()
+
+    async def sleep(self, n: timedelta | float | str) -> None:
+        """Let others go on; note pauses before the group is joined again."""
+        if isinstance(n, float) and n >= RETRY:
+            self.slept.append(n)
+            if len(self.slept) == ATTEMPTS:
+                self.enough.set()
+        await asyncio.sleep(0.001)
+
+
+ATTEMPTS = 6
+PAUSES = [2.0, 4.0, 8.0, LONGEST_RETRY, LONGEST_RETRY, LONGEST_RETRY]
+
+
 def service(
     prepare: Callable[[], Awaitable[object]],
     closed: list[str],
@@ -39,7 +71,7 @@ def service(
     make_consumer: Callable[[ConsumerRebalanceListener], AIOKafkaConsumer] = never,
     vitals: Vitals | None = None,
     steps: Mapping[str, Callable[[], Awaitable[object]]] | None = None,
-) -> SegmentationService:
+) -> Recording:
     """Return a service that has nothing to connect to."""
     holdings, vitals = Holdings(), vitals or Vitals()
     make_flow: Callable[[int, int], Flow] = never
@@ -48,6 +80,7 @@ def service(
         OffsetCommitter(holdings),
         vitals,
         Tally(),
+        Rivals(),
         make_consumer=make_consumer,
         make_flow=make_flow,
         partitions=lambda: 1,
@@ -62,7 +95,7 @@ def service(
     async def close() -> None:
         closed.append("ends")
 
-    return SegmentationService(
+    return Recording(
         prepare=(prepare,),
         holdings=holdings,
         membership=membership,
@@ -194,6 +227,75 @@ async def test_a_server_that_hangs_keeps_the_worker_from_asking_no_other(
             await asyncio.wait_for(often.wait(), 10)
         finally:
             await started.stop()
+
+
+class Asked(Idle):
+    """A member that says when it is asked for records."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked = asyncio.Event()
+
+    async def getmany(self, **_: Any) -> dict[TopicPartition, list[Any]]:
+        """Return nothing."""
+        self.asked.set()
+        return {}
+
+
+class Refused(Idle):
+    """A member to be that the group refuses."""
+
+    async def start(self) -> None:
+        """Fail."""
+        raise InconsistentGroupProtocolError
+
+
+async def test_a_first_join_that_kafka_refuses_is_tried_again_and_told_once() -> None:
+    """Another program sits in the group: that ends sometime, and until then readiness says what to look for."""
+    last = Asked()
+    left = iter([*(Refused() for _ in range(ATTEMPTS)), last])
+    vitals = Vitals()
+    started = service(nothing, [], make_consumer=lambda _: next(left), vitals=vitals)
+    async with asyncio.timeout(20):
+        with structlog.testing.capture_logs() as logged:
+            await started.start()
+            refused = vitals.refused
+            await started.enough.wait()
+            await last.asked.wait()
+            assert not vitals.refused
+            await started.stop()
+    assert started.slept == PAUSES
+    assert "another program is a member of SEGSTREAM_GROUP" in refused
+    told = [line for line in logged if line["event"] == "cannot_join"]
+    assert [line["log_level"] for line in told] == ["warning"] + ["debug"] * (ATTEMPTS - 1)
+    assert told[0]["error"] == refused
+
+
+class Unreadable(Idle):
+    """A member that can join, and not read."""
+
+    async def getmany(self, **_: Any) -> dict[TopicPartition, list[Any]]:
+        """Fail."""
+        raise UnsupportedCodecError
+
+
+async def test_fetching_that_fails_again_right_after_a_join_is_tried_less_and_less_often() -> None:
+    """Each attempt is a rebalance for the whole group; the first one comes at once, since most failures pass."""
+    made: list[Unreadable] = []
+
+    def make(_: ConsumerRebalanceListener) -> Any:
+        made.append(Unreadable())
+        return made[-1]
+
+    started = service(nothing, [], make_consumer=make)
+    async with asyncio.timeout(20):
+        await started.start()
+        await started.enough.wait()
+        await started.stop()
+    assert started.slept[:ATTEMPTS] == PAUSES
+    assert len(made) - len(started.slept) in (1, 2), (
+        "joined at first, then once at once, and once after each pause"
+    )
 
 
 async def test_what_the_group_hands_out_while_the_worker_leaves_is_not_taken() -> None:

@@ -12,6 +12,7 @@ from segstream.runner import TAKING_OVER
 if TYPE_CHECKING:
     from segstream.adapters.fetcher import Fetcher
     from segstream.adapters.holdings import Holdings
+    from segstream.adapters.rivals import Rivals
     from segstream.adapters.steps import Steps
     from segstream.adapters.vitals import Vitals
     from segstream.library import Library
@@ -55,13 +56,20 @@ class Health:
     steps : Steps
         One of which is `CHECK_REDIS`.
     library : Library
+    rivals : Rivals
     """
 
     def __init__(
-        self, holdings: Holdings, fetcher: Fetcher, vitals: Vitals, steps: Steps, library: Library
+        self,
+        holdings: Holdings,
+        fetcher: Fetcher,
+        vitals: Vitals,
+        steps: Steps,
+        library: Library,
+        rivals: Rivals,
     ) -> None:
         self._holdings, self._fetcher, self._vitals = holdings, fetcher, vitals
-        self._steps, self._library = steps, library
+        self._steps, self._library, self._rivals = steps, library, rivals
 
     def live(self) -> Report:
         """Tell whether the loop that asks Kafka for records comes round; if not, only a restart helps.
@@ -89,7 +97,9 @@ class Health:
     def _troubles(self) -> dict[str, str]:
         if self._vitals.stopping:
             return {"worker": "is stopping: it finishes what is in hand, then leaves the group"}
-        troubles = {} if self._vitals.joined else {"group": "has not been given partitions yet"}
+        troubles = {}
+        if group := self._group_trouble():
+            troubles["group"] = group
         silence = self._vitals.since_answer()
         if self._vitals.joined and silence > SILENT_LIMIT:
             troubles["kafka"] = f"no answer for {silence:.0f} s; check the brokers"
@@ -103,6 +113,11 @@ class Health:
                     f"Kafka has taken nothing that is to be published for {untold:.0f} s; check brokers and output topics"
                 )
         return troubles
+
+    def _group_trouble(self) -> str:
+        if known := self._vitals.refused or self._rivals.trouble:
+            return known
+        return "" if self._vitals.joined else "has not been given partitions yet"
 
     def info(self) -> dict[str, Any]:
         """Return versions, and where each partition owned stands."""

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from aiokafka import TopicPartition
+
 from segstream.adapters.kafka.errors import kafka_errors
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from aiokafka import TopicPartition
+    from collections.abc import Callable, Collection, Mapping
 
     from segstream.adapters.holdings import Holdings
     from segstream.adapters.kafka.ends import LogEnds
@@ -24,6 +24,8 @@ class LogWatch:
     holdings : Holdings
     log_ends : LogEnds
         Where to ask.
+    topics : collection of str
+        What is read. While nothing is owned, their first logs are asked for: who only stands by has to reach Kafka, too.
     vitals : Vitals
         Told when Kafka has answered.
     replay : bool
@@ -34,7 +36,7 @@ class LogWatch:
     Attributes
     ----------
     ends : dict of TopicPartition to int
-        The offset behind the last record of each log, when last asked.
+        The offset behind the last record of each log, when it last was told.
     read_all : set of TopicPartition
         The logs that had then been read up to there.
     read_all_at : dict of TopicPartition to int
@@ -42,8 +44,16 @@ class LogWatch:
     """
 
     def __init__(
-        self, holdings: Holdings, log_ends: LogEnds, vitals: Vitals, *, replay: bool, now: Callable[[], int]
+        self,
+        holdings: Holdings,
+        log_ends: LogEnds,
+        vitals: Vitals,
+        topics: Collection[str],
+        *,
+        replay: bool,
+        now: Callable[[], int],
     ) -> None:
+        self._elsewhere = [TopicPartition(topic, 0) for topic in topics]
         self._holdings, self._log_ends, self._vitals = holdings, log_ends, vitals
         self._replay, self._now = replay, now
         self.ends: dict[TopicPartition, int] = {}
@@ -55,23 +65,30 @@ class LogWatch:
 
         All but forwarded records in or behind a transaction that is not finished, which cannot be read yet: a worker
         that was killed in the middle would stop the timers of partitions that are well until Kafka ends it.
+
+        Raises
+        ------
+        ServerError
+            Kafka does not tell any of the ends, or not those of a partition: it waits, the others have been told.
         """
         assigned = self._holdings.assigned()
         if not assigned:
             self.ends, self.read_all, self.read_all_at = {}, set(), {}
+            await self._log_ends.ask(self._elsewhere)
             self._vitals.answered()
             return
         asked_at = self._now()
         # Also those that are not fetched: how far a partition lags matters most while it is in trouble.
-        self.ends = ends = await self._log_ends.ask(assigned)
+        ends = await self._log_ends.ask(assigned)
+        self.ends = {there: end for there, end in self.ends.items() if there in assigned} | ends
         self._vitals.answered()
-        visible = await self._visible()
+        visible = await self._visible(ends)
         # Positions last, with no other task in between: a partition that starts over while something is asked for goes
         # back to records that the clock must not pass. (aiokafka waits for no position of a log that is fetched.)
         positions = await self._positions()
         here = [there for there in positions if there in ends]
         self.read_all = read_all = {there for there in here if positions[there] >= ends[there]}
-        self.read_all_at = {there: at for there, at in self.read_all_at.items() if there in ends}
+        self.read_all_at = {there: at for there, at in self.read_all_at.items() if there in assigned}
         behind = {
             there.partition
             for there in here
@@ -87,13 +104,15 @@ class LogWatch:
             if there.partition not in behind and not self._replay:
                 runner.known_until = asked_at
             runner.poke()
+        for error in self._log_ends.silent.values():
+            raise error
 
     async def _positions(self) -> dict[TopicPartition, int]:
         """Return how far each log that is fetched has been read."""
         consumer, assigned = self._holdings.consumer, self._holdings.assigned()
         return {there: await consumer.position(there) for there in self._holdings.fetching & assigned}
 
-    async def _visible(self) -> dict[TopicPartition, int]:
+    async def _visible(self, ends: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
         """Return up to where logs of forwarded records can be read, of those that are not read to their ends."""
         runners = self._holdings.runners
         asked = [
@@ -101,7 +120,7 @@ class LogWatch:
             for there, position in (await self._positions()).items()
             if there.partition in runners
             and there.topic == runners[there.partition].inbox.rerouted
-            and position < self.ends.get(there, 0)
+            and position < ends.get(there, 0)
         ]
         if not asked:
             return {}

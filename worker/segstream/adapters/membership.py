@@ -13,7 +13,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, ConsumerRebalanceListener, TopicPartition
 from aiokafka.errors import KafkaError
 
-from segstream.adapters.kafka.consumer import confirm_membership, hold, leave, release
+from segstream.adapters.kafka.consumer import confirm_membership, hold, leave, member_id, release
 from segstream.adapters.kafka.errors import kafka_errors
 from segstream.adapters.positions import check_partitions, find_positions
 from segstream.errors import Fenced, NewerState, SegstreamError, StateLost
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from segstream.adapters.holdings import Holdings
     from segstream.adapters.offset_committer import OffsetCommitter
+    from segstream.adapters.rivals import Rivals
     from segstream.adapters.vitals import Vitals
     from segstream.flow import Flow
     from segstream.runner import Pace
@@ -52,6 +53,8 @@ class Membership:
     vitals : Vitals
     tally : Tally
         What the runners count on.
+    rivals : Rivals
+        Told which member this worker is.
     make_consumer : callable
         Returns a consumer of the group, not started.
     make_flow : callable
@@ -82,6 +85,7 @@ class Membership:
         committer: OffsetCommitter,
         vitals: Vitals,
         tally: Tally,
+        rivals: Rivals,
         *,
         make_consumer: Callable[[ConsumerRebalanceListener], AIOKafkaConsumer],
         make_flow: Callable[[int, int], Flow],
@@ -97,6 +101,8 @@ class Membership:
         self._pace, self._start_from, self._release_seconds = pace, start_from, release_seconds
         self._inbox_bytes, self._rerouted, self._leaving = inbox_bytes, rerouted, False
         self._runs: dict[int, asyncio.Task[None]] = {}
+        self._rivals = rivals
+        self._causes: dict[int, str] = {}
         self._log = structlog.get_logger("segstream")
 
     async def join(self) -> None:
@@ -128,6 +134,8 @@ class Membership:
         if self._leaving:  # a rebalance was on its way: whoever is left gets them in the next one
             return
         self._vitals.joined = True
+        if self._rivals.joined_as(member_id(self._holdings.consumer)):
+            self._log.warning("membership_lost", error=self._rivals.trouble)
         hold(self._holdings.consumer, assigned)
         self._holdings.fetching.clear()
         self._committer.forget()
@@ -164,6 +172,7 @@ class Membership:
         for number, counts in done.items():
             self._log.info("released", partition=number, **asdict(counts))
         runners.clear()
+        self._causes.clear()
         self._runs.clear()
         self._holdings.fetching.clear()
 
@@ -211,6 +220,8 @@ class Membership:
                 warning="Redis holds less than was told: every answer is restated under a new incarnation; check its "
                 "persistence and replicas",
             )
+        if self._causes.pop(runner.number, None) is not None:
+            self._log.info("partition_recovered", partition=runner.number)
         self._log.info(
             "owns",
             partition=runner.number,
@@ -221,15 +232,18 @@ class Membership:
 
     def lost(self, runner: Runner, error: SegstreamError) -> None:
         """Stop fetching for a runner (see ``runner.Owner``)."""
+        cause, said = f"{type(error).__name__}: {error}", self._causes.get(runner.number)
         if self._at_work(runner):
+            self._causes[runner.number] = cause
             here = {there for there in self._holdings.fetching if there.partition == runner.number}
             self._holdings.fetching -= here
             for there in here & self._holdings.assigned():
                 self._holdings.consumer.pause(there)
         runner.inbox.clear()
-        expected = isinstance(error, Fenced | StateLost)
+        # An outage fails each retry; it is told when it begins, changes, and ends.
+        level = logging.INFO if isinstance(error, Fenced | StateLost) else logging.WARNING
         self._log.log(
-            logging.INFO if expected else logging.WARNING,
+            logging.DEBUG if cause == said else level,
             "partition_interrupted",
             partition=runner.number,
             kind=type(error).__name__,

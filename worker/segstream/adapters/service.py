@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import math
 from typing import TYPE_CHECKING, Any, Final
 
 import faust
@@ -29,7 +31,13 @@ JOIN_LOOK: Final = 1.0
 """Seconds between two signs of life while the group is being joined, which lasts as long as Kafka has no coordinator."""
 
 RETRY: Final = 2.0
-"""Seconds between two attempts to join the group anew."""
+"""Seconds until the group is joined again, after the first attempt that failed or did not hold; doubled each time."""
+
+LONGEST_RETRY: Final = 15.0
+"""To so many seconds at most: far less than a process that does not look at Kafka may take before it counts as stuck."""
+
+STEADY: Final = 60.0
+"""Seconds of fetching after which a membership has held: what ends it then is something new."""
 
 NOTHING_ASSIGNED: Final = 0.2
 """Seconds until the next look when nothing is assigned: then Kafka's client returns at once."""
@@ -91,15 +99,16 @@ class SegmentationService(faust.Service):
         self._vitals, self._drain_timeout = vitals, drain_timeout
         self._log = structlog.get_logger("segstream")
         self._joining: asyncio.Task[None] | None = None
+        self._joined, self._rejoined_at, self._retry = False, -math.inf, 0.0
         membership.on_defect = self.crash
 
     async def on_start(self) -> None:
-        """Check the servers and join the group."""
+        """Check the servers and try to join the group; if it is refused, go on trying once started."""
         for part in self._prepare:
             await part()
         if self.should_stop:  # asked to in the meantime
             return
-        await self._join()
+        self._joined = await self._joins()
         self._log.info("joining")
 
     async def on_stop(self) -> None:
@@ -115,6 +124,9 @@ class SegmentationService(faust.Service):
 
     @Service.task
     async def _poll(self) -> None:
+        if not self._joined:
+            await self._pause()
+            await self._keep_joining()
         while not self.should_stop:
             self._vitals.polled()
             try:
@@ -130,16 +142,36 @@ class SegmentationService(faust.Service):
         if self.should_stop:  # the group was left on purpose
             return
         self._log.warning("fetch_failed", error=str(lost))
+        held = asyncio.get_running_loop().time() - self._rejoined_at >= STEADY
         await self._membership.leave(self._drain_timeout * REJOIN_SHARE, LEAVE)
-        while not self.should_stop:
-            try:
-                await self._join()
-            except SegstreamError as error:
-                self._log.warning("cannot_join", error=str(error))
-                await self._membership.leave(0, LEAVE_HALF_JOINED)
-                await self.sleep(RETRY)
-            else:
-                return
+        if held:
+            self._retry = 0.0
+        else:  # each time is a rebalance for the whole group
+            await self._pause()
+        await self._keep_joining()
+        self._rejoined_at = asyncio.get_running_loop().time()
+
+    async def _keep_joining(self) -> None:
+        while not self.should_stop and not await self._joins():
+            await self._pause()
+
+    async def _pause(self) -> None:
+        self._retry = min(max(2 * self._retry, RETRY), LONGEST_RETRY)
+        self._vitals.polled()
+        await self.sleep(self._retry)
+
+    async def _joins(self) -> bool:
+        """Try to join the group; return whether it was not refused."""
+        try:
+            await self._join()
+        except SegstreamError as error:
+            text, said = str(error), self._vitals.refused
+            self._vitals.refused = text
+            self._log.log(logging.DEBUG if text == said else logging.WARNING, "cannot_join", error=text)
+            await self._membership.leave(0, LEAVE_HALF_JOINED)
+            return False
+        self._vitals.refused = ""
+        return True
 
     async def _join(self) -> None:
         """Join the group, however long that takes; return early when asked to stop."""

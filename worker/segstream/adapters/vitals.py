@@ -21,6 +21,8 @@ class Vitals:
     ----------
     joined : bool
         Whether the consumer group has given this worker its share, which may be nothing.
+    refused : str
+        Why the group could not be joined at the last attempt; empty when it was.
     stopping : bool
         Whether the worker has begun to end.
 
@@ -37,6 +39,7 @@ class Vitals:
         self._clock = clock
         self._polled_at = self._answered_at = clock()
         self.joined = self.stopping = False
+        self.refused = ""
 
     def polled(self) -> None:
         """Note that the loop that asks for records has come round."""

@@ -152,11 +152,18 @@ async def poll(
     return records
 
 
+def member_id(consumer: AIOKafkaConsumer) -> str:
+    """Return the name that the group has given to this member; empty before it has joined."""
+    name: str = getattr(consumer._coordinator, "member_id", "")  # noqa: SLF001 - aiokafka shows it nowhere
+    return name
+
+
 async def leave(consumer: AIOKafkaConsumer, seconds: float = 5.0) -> None:
-    """Leave the group, so that others take over at once, and close; whatever happens, within ``seconds``.
+    """Leave the group, if there is one, so that others take over at once, and close; whatever happens, within ``seconds``.
 
     ``AIOKafkaConsumer.stop`` waits for the broker, for a rebalance on its way, and for a listener: half of the time is
-    for it, the rest for ending what it leaves behind.
+    for it, the rest for ending what it leaves behind. It also passes on the cancellation of a fetch that waits for its
+    next attempt, as if the caller had been cancelled.
     """
     coordinator, fetcher, client = consumer._coordinator, consumer._fetcher, consumer._client  # noqa: SLF001
     stopping = asyncio.ensure_future(consumer.stop())

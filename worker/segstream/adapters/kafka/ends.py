@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Sequence
 from typing import Final
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import READ_UNCOMMITTED
 
 from segstream.adapters.kafka.client import KafkaSettings
+from segstream.adapters.kafka.consumer import leave
 from segstream.adapters.kafka.errors import kafka_errors
-from segstream.errors import ServerError
+from segstream.errors import SegstreamError, ServerError
 
 PATIENCE: Final = 50.0
 """Most seconds to wait for others' transactions: as long as one of a worker that was killed stays open (30), until the
 broker has seen that (10), and some more."""
+
+APART: Final = 3.0
+"""Seconds for the logs of one partition number that are asked apart: the clocks of all others wait for it."""
 
 _FIRST_LOOK, _LAST_LOOK = 0.02, 0.5
 """Seconds between two looks whether a transaction has ended, at first and at last: mostly it is just being committed."""
@@ -33,20 +37,51 @@ class LogEnds:
     ----------
     settings : KafkaSettings
         How to connect.
+
+    Attributes
+    ----------
+    silent : dict of int to SegstreamError
+        The partition numbers whose logs were not told when last asked, and why: their logs may have no leader.
     """
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
+        self.silent: dict[int, SegstreamError] = {}
         self._consumer: AIOKafkaConsumer | None = None
 
     async def ask(self, partitions: Collection[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the offset behind the last record of each log, as it is now.
 
+        Of a partition number with a log that does not answer none is returned: see `silent`.
+
         Raises
         ------
         ServerError
-            Kafka does not answer.
+            Kafka does not answer for any.
         """
+        # A question about several logs fails if one of them has no leader. Who was silent does not delay the others again.
+        common = [there for there in partitions if there.partition not in self.silent]
+        apart = _by_number(there for there in partitions if there.partition in self.silent)
+        consumer = await self._connected()
+        told = [await _ask(consumer, common)]
+        if isinstance(told[0], SegstreamError) and len(numbers := _by_number(common)) > 1:
+            apart, told = numbers + apart, []
+        questions = [common, *apart] if told else apart
+        told += await asyncio.gather(*(_ask(consumer, logs, APART) for logs in apart))
+        ends: dict[TopicPartition, int] = {}
+        silent: dict[int, SegstreamError] = {}
+        for logs, answer in zip(questions, told, strict=True):
+            if isinstance(answer, SegstreamError):
+                silent |= {there.partition: answer for there in logs}
+            else:
+                ends |= answer
+        # If nobody answers it is no matter of single logs.
+        self.silent = silent if ends else {}
+        if silent and not ends:
+            raise next(iter(silent.values()))
+        return ends
+
+    async def _connected(self) -> AIOKafkaConsumer:
         with kafka_errors("ask where the logs end"):
             if self._consumer is None:
                 settings = self._settings.consumer_kwargs("ends") | {"isolation_level": "read_uncommitted"}
@@ -54,17 +89,40 @@ class LogEnds:
                 try:
                     await consumer.start()
                 except BaseException:
-                    await consumer.stop()
+                    await leave(consumer)
                     raise
                 self._consumer = consumer
-            ends: dict[TopicPartition, int] = await self._consumer.end_offsets(list(partitions))
-            return ends
+        return self._consumer
 
     async def close(self) -> None:
         """Close the connection; another question opens it again."""
         if self._consumer is not None:
             consumer, self._consumer = self._consumer, None
-            await consumer.stop()
+            await leave(consumer)
+
+
+async def _ask(
+    consumer: AIOKafkaConsumer, logs: Sequence[TopicPartition], seconds: float | None = None
+) -> dict[TopicPartition, int] | SegstreamError:
+    """Return the ends of logs, or what went wrong; the client's own patience ends the question if ``seconds`` do not."""
+    if not logs:
+        return {}
+    where = "the logs" if seconds is None else f"the logs of partition {logs[0].partition}"
+    try:
+        with kafka_errors(f"ask where {where} end"):
+            async with asyncio.timeout(seconds):
+                ends: dict[TopicPartition, int] = await consumer.end_offsets(list(logs))
+    except SegstreamError as error:
+        return error
+    return ends
+
+
+def _by_number(logs: Iterable[TopicPartition]) -> list[list[TopicPartition]]:
+    """Return the logs of each partition number."""
+    found: dict[int, list[TopicPartition]] = {}
+    for there in logs:
+        found.setdefault(there.partition, []).append(there)
+    return list(found.values())
 
 
 async def settled_ends(

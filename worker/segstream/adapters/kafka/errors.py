@@ -13,12 +13,14 @@ from aiokafka.errors import (
     GroupAuthorizationFailedError,
     IllegalOperation,
     IncompatibleBrokerVersion,
+    InconsistentGroupProtocolError,
     InvalidProducerEpoch,
     KafkaConnectionError,
     KafkaError,
     ProducerFenced,
     TopicAuthorizationFailedError,
     TransactionalIdAuthorizationFailed,
+    UnknownTopicOrPartitionError,
 )
 
 from segstream.errors import Fenced, SegstreamError, ServerError
@@ -107,6 +109,14 @@ def kafka_errors(doing: str) -> Iterator[None]:
 def _what(error: BaseException) -> str:
     if isinstance(error, IncompatibleBrokerVersion):
         return "this broker does not know such a request, as the embedded one; use Apache Kafka"
+    if isinstance(error, InconsistentGroupProtocolError):
+        return (
+            "another program is a member of SEGSTREAM_GROUP, and shares partitions in another way; find it with "
+            "kafka-consumer-groups.sh --describe --members, and give it a group of its own"
+        )
+    if isinstance(error, UnknownTopicOrPartitionError) and not error.args:
+        # The client's own words for what it knows nothing of, after it has asked for as long as it may.
+        return "Kafka does not answer, or does not know the topic; check the brokers, then the topic"
     if isinstance(error, TimeoutError):
         return "no answer from Kafka in time; check the brokers"
     return f"Kafka failed ({_words(error)}); check the brokers"
