@@ -47,12 +47,12 @@ bench: setup  ## CPU per event of one worker, on Apache Kafka and Redis
 # One after the other, since each takes both cores; the first that finds something ends it.
 faults: outages fuzz schedules soak  ## all of the next four (seven hours)
 
-# Its results go into a table, which also says what failed.
+# Three scenarios at a time: they mostly wait. Their results go into a table, which also says what failed.
 LEDGER := build/faults.jsonl
-outages: setup  ## kill workers, Kafka and Redis again and again (45 minutes); prints the README's table
+outages: setup  ## kill workers, Kafka and Redis again and again (half an hour); prints the README's table
 	@mkdir -p build && rm -f $(LEDGER)
-	@SEGSTREAM_TEST_LEDGER=$(LEDGER) $(BIN)/pytest -m "faults or long" --ignore tests/faults/test_soak.py \
-	  tests/faults tests/integration || failed=1; \
+	@SEGSTREAM_TEST_LEDGER=$(LEDGER) $(BIN)/pytest --numprocesses 3 -m "faults or long" \
+	  --ignore tests/faults/test_soak.py tests/faults tests/integration || failed=1; \
 	  $(BIN)/python -m tests.faults.table $(LEDGER) && exit $${failed:-0}
 
 # Atheris is in the dependency group `fuzz`, for Linux only; where it is missing the script says so, and fails on Linux

@@ -289,8 +289,8 @@ async def test_in_the_middle_of_a_sweep_it_ends_with_0_and_the_next_one_goes_on_
     again = servers.definitions.with_name("again.yaml")
     again.write_text(SHOP.replace("groups:", "  seen:   {when: orders >= 1}\ngroups:"))
     assert (await segstream(settings, "apply", str(again), "--yes")).code == 0
-    # A slice has 500 users, so that the second one comes after 500 s.
-    with servers.worker(scene, sweep_rate=1, web_port=port) as worker:
+    # A slice has 500 users, so that one comes each 20 s; the first may be what is left of a rebuild.
+    with servers.worker(scene, sweep_rate=25, web_port=port) as worker:
         deadline = time.monotonic() + PATIENCE
         while (await metrics(port)).get("segstream_swept_users_total", 0) < 2 * SLICE:
             assert worker.running, worker.log[-3000:]
