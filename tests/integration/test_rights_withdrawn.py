@@ -42,6 +42,7 @@ def server() -> Iterator[RestrictedRedis]:
         yield own
 
 
+@pytest.mark.long
 async def test_rights_that_are_taken_away_and_given_back_cost_nothing_but_time(
     server: RestrictedRedis, topics: Topics, tmp_path: Path
 ) -> None:

@@ -58,6 +58,7 @@ REFUSED: Final = {
 pytestmark = pytest.mark.timeout(300)
 
 
+@pytest.mark.long
 async def test_every_command_works_with_the_operators_rights(
     broker_with_rules: SecureKafka, redis_with_rules: SecureRedis, tmp_path: Path
 ) -> None:
