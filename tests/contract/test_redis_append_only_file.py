@@ -18,7 +18,7 @@ from segstream.errors import ServerError
 from segstream.local.redis import find_redis
 from segstream.ports import NOTHING_TOLD, Commit, Meta
 from tests.redis_users import RestrictedRedis, redis_version, refused, worker_url
-from tests.servers import choose_redis
+from tests.servers import need_own_redis
 
 pytestmark = pytest.mark.integration
 
@@ -45,8 +45,7 @@ class Kept(NamedTuple):
 @pytest.fixture
 def knows_waitaof(redis_url: str) -> bool:  # noqa: ARG001 - skips where there is no Redis at all
     """Return whether the ``redis-server`` here does, by its version."""
-    if not any("redis-server" in source.name for source in choose_redis().sources):
-        pytest.skip("needs a redis-server of its own")
+    need_own_redis()
     return redis_version(find_redis()) >= (7, 2)
 
 

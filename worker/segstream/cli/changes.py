@@ -8,7 +8,7 @@ import typer
 
 from segstream.cli.arguments import moment, since, user_id
 from segstream.cli.running import run
-from segstream.errors import ServerError, UsageError
+from segstream.errors import SegstreamError, UsageError
 
 if TYPE_CHECKING:
     from segstream.adapters.kafka.changes import Start
@@ -112,7 +112,7 @@ async def _doubt(settings: Settings, segment: str) -> None:
 
     try:
         told = await doubt(settings, segment)
-    except ServerError as failure:
+    except SegstreamError as failure:
         told = f"cannot tell whether there is a segment {segment!r}: {failure}"
     if told is not None:
         typer.echo(f"warning: {told}", err=True)
