@@ -111,7 +111,9 @@ async def test_gaps_are_reported_and_logged_without_the_users_id(
         async with ChangeConsumer(topics.address, topic=topic, on_gap=gaps.append) as changes:
             assert await take(changes, 3) == [("alice", 1, 1), ("alice", 1, 4), ("alice", 2, 3)]
     assert gaps == [Gap("alice", 1, 2, 3, 0, 1), Gap("alice", 2, 1, 2, 0, 2)]
-    assert [record.levelname for record in caplog.records] == ["WARNING", "WARNING"]
+    # Only ours: aiokafka may say that it has not heard of the new topic yet.
+    ours = [record for record in caplog.records if record.name == "segstream_schemas.change_consumer"]
+    assert [record.levelname for record in ours] == ["WARNING", "WARNING"]
     assert "before offset 1 the changes 2 to 3 of incarnation 1" in caplog.text
     assert "alice" not in caplog.text
 
