@@ -59,18 +59,21 @@ def format_time(at: int) -> str:
     at : int
         Milliseconds since 1970, UTC.
     """
-    # From tables, at a fifth of what ``isoformat`` costs: a change and its views hold a dozen times.
-    minute, rest = divmod(at, MINUTE)
-    return f"{_minute(minute)}{_SECONDS[rest // SECOND]}{_MILLISECONDS[rest % SECOND]}"
+    # From tables, at a fifth of what ``isoformat`` costs: a change and its views hold a dozen times. By the day, since
+    # what users entered lies all over the past: there are few days in it, and more minutes than one would keep.
+    day, rest = divmod(at, DAY)
+    minute, rest = divmod(rest, MINUTE)
+    return f"{_day(day)}{_MINUTES[minute]}{_SECONDS[rest // SECOND]}{_MILLISECONDS[rest % SECOND]}"
 
 
+_MINUTES: Final = tuple(f"T{hour:02}:{minute:02}" for hour in range(24) for minute in range(60))
 _SECONDS: Final = tuple(f":{second:02}" for second in range(60))
 _MILLISECONDS: Final = tuple(f".{millisecond:03}Z" for millisecond in range(1000))
 
 
 @lru_cache(maxsize=16_384)
-def _minute(minute: int) -> str:
-    return (EPOCH + timedelta(minutes=minute)).isoformat(timespec="minutes").removesuffix("+00:00")
+def _day(day: int) -> str:
+    return (EPOCH + timedelta(days=day)).date().isoformat()
 
 
 def parse_duration(text: str) -> int:

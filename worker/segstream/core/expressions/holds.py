@@ -25,8 +25,9 @@ from segstream.core.expressions.tree import (
     Since,
 )
 from segstream.core.expressions.truths import TESTS, Test, facing, membership, mirrored, truth
-from segstream.core.expressions.turns import Hold, of_age, of_pieces, of_rate
+from segstream.core.expressions.turns import Hold, of_age, of_crossing, of_pieces, of_rate
 from segstream.core.expressions.values import States
+from segstream.core.features.base import COMPARISONS
 from segstream.core.time import NEVER
 from segstream.core.types import Motion
 
@@ -96,6 +97,8 @@ def _single_window(node: Compare | Member) -> Hold | None:
         test = partial(TESTS[MIRRORED[node.comparator]], node.right.value)
     if not (isinstance(left, Read) and left.accumulator.motion is Motion.STEPS):
         return None
+    if isinstance(node, Compare) and left.accumulator.quick and node.comparator in COMPARISONS:
+        return of_crossing(left, node.comparator, node.right)
     index, value_of, steps = left.index, left.accumulator.value, left.accumulator.steps
 
     def windowed(states: States, at: int) -> tuple[bool | None, int]:

@@ -88,24 +88,41 @@ def of_age(feature: Read, comparator: Comparator, right: Node) -> Hold:
     return of_value
 
 
+def of_crossing(feature: Read, comparator: Comparator, right: Node) -> Hold:
+    """Compare a feature that moves with what stands still, where the feature itself tells when it crosses a bound.
+
+    Parameters
+    ----------
+    feature : Read
+        The feature.
+    comparator : str
+        One of ``<``, ``<=``, ``>``, ``>=``.
+    right : Node
+        The bound, a number.
+    """
+    known, bound_of = truth(Compare(comparator, feature, right, right.offset)), getter(right)
+    index, crosses = feature.index, feature.accumulator.crosses
+
+    def crossing(states: States, at: int) -> tuple[bool | None, int]:
+        now = known(states, at)
+        if now is None:
+            return UNKNOWN
+        return now, crosses(states[index], comparator, bound_of(states, at), at)
+
+    return crossing
+
+
 def of_rate(node: Compare) -> Hold:
     """Compare a decaying rate on the left, or a multiple of it, with what stands still.
 
     ``gain * rate op bound`` turns when ``rate op bound / gain`` does, give or take the rounding: less than a ms,
     since even with a half-life of a century a rate loses 2e-13 of itself per ms.
     """
+    if isinstance(node.left, Read):
+        return of_crossing(node.left, node.comparator, node.right)
     known, bound_of = truth(node), getter(node.right)
     rate = _rate(node.left)
     index, accumulator, comparator = rate.index, rate.accumulator, node.comparator
-
-    def plain(states: States, at: int) -> tuple[bool | None, int]:
-        now = known(states, at)
-        if now is None:
-            return UNKNOWN
-        return now, accumulator.crosses(states[index], comparator, bound_of(states, at), at)
-
-    if isinstance(node.left, Read):
-        return plain
     gain_of = getter(_at_one(node.left))
 
     def multiple(states: States, at: int) -> tuple[bool | None, int]:

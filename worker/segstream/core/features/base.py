@@ -30,6 +30,9 @@ class Accumulator(ABC):
     __slots__ = ()
 
     motion: Motion = Motion.STATIC
+    quick: bool = False
+    """Whether `crosses` is quick: it does not go from step to step."""
+
     kind: ValueKind = ValueKind.NUMBER
 
     @abstractmethod

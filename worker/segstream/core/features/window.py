@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeAlias
+from bisect import bisect_left
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, TypeAlias
 
+from segstream.core.features.base import comparison
 from segstream.core.features.fixed import PER_UNIT, Wide, amount, kept, plus, whole
 from segstream.core.features.grid import Sliding
 from segstream.core.time import NEVER
@@ -15,6 +18,9 @@ if TYPE_CHECKING:
 
 Windowed: TypeAlias = tuple[Wide, int, dict[int, Wide]]
 """Sum of all buckets; the moment the earliest of them leaves; bucket number -> amount, ascending."""
+
+_LARGEST: Final = 1 << 62
+"""Amounts beyond it are few, and left to the plain way."""
 
 
 class Window(Sliding):
@@ -48,6 +54,8 @@ class Window(Sliding):
     """
 
     __slots__ = ("of", "summing")
+
+    quick = True
 
     def __init__(
         self, window: int, resolution: int | None = None, *, summing: bool = False, of: bool = False
@@ -117,6 +125,39 @@ class Window(Sliding):
                 if leaves > at:
                     yield leaves, rest / PER_UNIT if self.summing else rest
 
+    def crosses(self, state: Windowed, op: str, bound: float, at: int) -> int:
+        """Return when ``value op bound`` turns (see ``Accumulator``), looking at few buckets where it can only fall.
+
+        What is left when a bucket leaves is what the later ones hold: so, from the newest on, the first with which there
+        is enough for today's answer is the one that takes it along. That looks at three buckets for ``visits >= 3``.
+        """
+        total, _, buckets = state
+        if not self._falls(total, buckets):
+            return super().crosses(state, op, bound, at)
+        upper = op in {">", ">="}
+        if comparison(op)(self.value(state, at), bound) is not upper:
+            return NEVER
+        enough = _least(op, bound, PER_UNIT if self.summing else 1)
+        if enough == 0:
+            return NEVER
+        rest = 0
+        for bucket, brought in reversed(buckets.items()):
+            rest += brought  # type: ignore[operator]  # an int, as seen above
+            if rest >= enough:
+                return bucket * self.resolution + self.reach
+        return NEVER
+
+    def _falls(self, total: Wide, buckets: dict[int, Wide]) -> bool:
+        """Tell whether no bucket takes away less than nothing, and all are plain integers."""
+        if not self.summing:
+            return True
+        if type(total) is not int or total > _LARGEST:
+            return False
+        try:
+            return min(buckets.values(), default=0) >= 0  # type: ignore[operator,type-var]
+        except TypeError:  # among them are texts: see `Wide`
+            return False
+
     def compact(self, state: Windowed, at: int) -> Windowed:
         """Drop the buckets that have left; each takes away exactly what it brought."""
         total, leaves, buckets = state
@@ -139,3 +180,14 @@ class Window(Sliding):
                 break
             departed += whole(brought)
         return departed
+
+
+@lru_cache(maxsize=1024)
+def _least(op: str, bound: float, per_unit: int) -> int:
+    """Return the least amount, in parts of a unit, from which on a comparison is as for very large ones."""
+    holds, upper = comparison(op), op in {">", ">="}
+    return bisect_left(
+        range(_LARGEST),
+        True,  # noqa: FBT003 - what is looked for
+        key=lambda amount: holds(amount / per_unit if per_unit > 1 else amount, bound) is upper,
+    )
