@@ -110,7 +110,7 @@ class Window(Sliding):
         """Return what the buckets that have not left hold."""
         total = state[0]
         if at >= state[1]:
-            total = whole(total) - self._departed(state[2], at)
+            total = self._rest(total, state[2], at)
         elif type(total) is str:
             total = int(total)
         return total / PER_UNIT if self.summing else total  # type: ignore[operator,return-value]  # an int by now
@@ -154,7 +154,7 @@ class Window(Sliding):
         if type(total) is not int or total > _LARGEST:
             return False
         try:
-            return min(buckets.values(), default=0) >= 0  # type: ignore[operator,type-var]
+            return min(buckets.values(), default=0) >= 0  # type: ignore[operator]
         except TypeError:  # among them are texts: see `Wide`
             return False
 
@@ -163,7 +163,7 @@ class Window(Sliding):
         total, leaves, buckets = state
         if at < leaves:
             return state
-        rest = kept(whole(total) - self._departed(buckets, at))
+        rest = kept(self._rest(total, buckets, at))
         last = self._last_departed(at)
         remaining = buckets.copy()
         for bucket in buckets:
@@ -172,14 +172,21 @@ class Window(Sliding):
             del remaining[bucket]
         return self.zero()
 
-    def _departed(self, buckets: dict[int, Wide], at: int) -> int:
+    def _rest(self, total: Wide, buckets: dict[int, Wide], at: int) -> int:
+        """Return what the buckets hold that have not left, adding up whichever are likely to be fewer: these or those."""
         last = self._last_departed(at)
-        departed = 0
+        found = 0
+        if last - next(iter(buckets), last) > next(reversed(buckets), last) - last:
+            for bucket, brought in reversed(buckets.items()):
+                if bucket <= last:
+                    break
+                found += brought if type(brought) is int else int(brought)
+            return found
         for bucket, brought in buckets.items():
             if bucket > last:
                 break
-            departed += whole(brought)
-        return departed
+            found += brought if type(brought) is int else int(brought)
+        return whole(total) - found
 
 
 @lru_cache(maxsize=1024)
