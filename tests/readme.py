@@ -1,4 +1,4 @@
-"""The parts of README.md that follow from the code. ``python -m tests.readme`` brings them up to date.
+"""The parts of README.md and the other documents that follow from the code. ``python -m tests.readme`` renews them.
 
 ========================================  =====================================================================
 ``<!-- settings: begin -->`` to ``end``   a table made here; so are ``features reasons commands metrics``
@@ -35,6 +35,14 @@ from segstream_schemas import RejectionReason
 
 ROOT: Final = Path(__file__).parents[1]
 README: Final = ROOT / "README.md"
+DOCUMENTS: Final = (
+    README,
+    *sorted({*ROOT.glob("*.md")} - {README}),
+    *sorted(
+        page for folder in ("deploy", "schemas", "tests", "worker") for page in (ROOT / folder).rglob("*.md")
+    ),
+)
+"""All that is Markdown here, README.md first."""
 
 _ONE: Final = "one number"
 _EXACT: Final = "exact"
@@ -186,11 +194,12 @@ def printed(command: str, files: dict[str, str]) -> str:
 
 
 def renewed(text: str) -> str:
-    """Return a README with all that follows from the code as it is now."""
+    """Return a document with all that follows from the code as it is now."""
     for name, table in TABLES.items():
         begin, end = f"<!-- {name}: begin -->\n", f"<!-- {name}: end -->"
-        before, _, rest = text.partition(begin)
-        text = f"{before}{begin}{table()}\n{end}{rest.partition(end)[2]}"
+        before, found, rest = text.partition(begin)
+        if found:
+            text = f"{before}{begin}{table()}\n{end}{rest.partition(end)[2]}"
     files = dict(blocks(text, "file"))
 
     def run(found: re.Match[str]) -> str:
@@ -202,5 +211,6 @@ def renewed(text: str) -> str:
 
 if __name__ == "__main__":
     os.environ["COLUMNS"] = "100"
-    README.write_text(renewed(README.read_text(encoding="utf-8")), encoding="utf-8")
-    sys.stdout.write("README.md is up to date\n")
+    for page in DOCUMENTS:
+        page.write_text(renewed(page.read_text(encoding="utf-8")), encoding="utf-8")
+    sys.stdout.write(f"{len(DOCUMENTS)} documents are up to date\n")

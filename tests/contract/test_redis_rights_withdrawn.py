@@ -51,7 +51,7 @@ def server(redis_url: str) -> Iterator[RestrictedRedis]:  # noqa: ARG001 - skips
     """Return a Redis of this module's own, which can be asked for its rights: rights are taken away on it."""
     need_own_redis()
     if redis_version(find_redis()) < (7,):
-        pytest.skip("a script cannot ask for its rights before Redis 7; the README says so")
+        pytest.skip("a script cannot ask for its rights before Redis 7; deploy/access.md says so")
     with RestrictedRedis(durable=False, refuses=True) as own:
         yield own
 

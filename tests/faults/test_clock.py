@@ -2,7 +2,7 @@
 
 What is right is what a worker with a right clock tells of the same log, record by record. *When* a time-based segment is
 left is decided by events and definitions (the last visit, and 30 minutes), never by who looks at a clock; a clock only
-says how far the partition's may go, since all that arrived until then has been read (*Time* in the README). So
+says how far the partition's may go, since all that arrived until then has been read (*Time* in worker/README.md). So
 
 - with a clock an hour ahead nobody may be told to have gone who has not: the visit that keeps him may still come, and
   then the change would have told what never was, with an ``at`` that lies in the future;

@@ -13,9 +13,11 @@ import pytest
 
 from segstream.core.partitioning import murmur2
 from segstream.local.apache_kafka import ApacheKafka
+from segstream.local.ports import free_port
 from tests.checker import stories
 from tests.conftest import Topics
 from tests.deployments import Deployments
+from tests.health import is_ready, until
 from tests.operations import segstream
 from tests.workers import Worker, applied, send, track
 
@@ -65,11 +67,12 @@ async def logged(worker: Worker, event: str) -> dict[str, object]:
 async def test_a_damaged_batch_holds_up_its_partition_alone_until_somebody_decides(
     own: tuple[ApacheKafka, Deployments],
 ) -> None:
-    """What is before it counts, the other partition goes on; the command that the error names goes on behind it."""
+    """What is before it counts, the other partition goes on; readiness tells the command that goes on behind it."""
     kafka, deployments = own
     (events,) = await deployments.inputs("events", partitions=2)
     scene = await deployments.scene("shop", [events], 2)
-    environment = scene.environment(deployments.file("shop.yaml", DEFINITIONS))
+    port = free_port()
+    environment = scene.environment(deployments.file("shop.yaml", DEFINITIONS), web_port=port)
     for message in ("first", "Spoilt", "last"):
         await send(scene, [(HERE, track(HERE, LONG_AGO, message))])
     damage(kafka, events, b"Spoilt")
@@ -78,6 +81,8 @@ async def test_a_damaged_batch_holds_up_its_partition_alone_until_somebody_decid
         assert (said["topic"], said["partition"], said["offset"]) == (events, 0, 1)
         await send(scene, [(ELSEWHERE, track(ELSEWHERE, LONG_AGO, number)) for number in range(2)])
         await applied(scene, [worker], 60, share=0.6)  # 3 of 5
+        answer = await until(port, worker, lambda answer: "cannot be read" in answer.why())
+        assert (answer.status, answer.body["troubles"]) == (503, {"0": said["error"]})
         assert worker.stop() == 0
     told = await stories(scene)
     assert {user: [change["segment"] for change in changes] for user, changes in told.items()} == {
@@ -92,6 +97,7 @@ async def test_a_damaged_batch_holds_up_its_partition_alone_until_somebody_decid
     assert reset.code == 0, reset
     with Worker(environment) as worker:
         await applied(scene, [worker], 60)
+        await until(port, worker, is_ready)
         assert worker.stop() == 0
     told = await stories(scene)
     counted = [

@@ -1,6 +1,6 @@
-"""The README's examples that need servers, beside a worker that has applied the demo's purchases on real ones.
+"""The documents' examples that need servers, beside a worker that has applied the demo's purchases on real ones.
 
-Each is run as it is written, but for the names that `Page.REPLACED` lists, and what it prints is what the README shows.
+Each is run as it is written, but for the names that `Page.REPLACED` lists, and what it prints is what is shown.
 Left out of the comparison is only what differs between two runs of the demo: the segments that models discover (here
 there is no model), what is counted with them, and wall times.
 """
@@ -24,13 +24,13 @@ from segstream.demo.purchases import END, load_purchases
 from segstream.local.ports import free_port
 from tests.conftest import Topics
 from tests.deployments import Deployments
-from tests.readme import README, ROOT, Example, live
+from tests.readme import DOCUMENTS, ROOT, Example, live
 from tests.servers import unavailable
 from tests.workers import Scene, Worker, applied, send
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(360)]
 
-EXAMPLES: Final = list(live(README.read_text(encoding="utf-8")))
+EXAMPLES: Final = [example for page in DOCUMENTS for example in live(page.read_text(encoding="utf-8"))]
 DEFINITIONS: Final = ROOT / "worker/segstream/demo/definitions.yaml"
 PARTITIONS: Final = 4
 """As the demo's: some examples name a partition."""
@@ -41,7 +41,7 @@ SENDS: Final = "kcat -P "
 
 
 class Page:
-    """The README's examples, placed beside a deployment of the tests.
+    """The documents' examples, placed beside a deployment of the tests.
 
     Parameters
     ----------
@@ -75,7 +75,7 @@ class Page:
         return [sys.executable, "-c", code] if example.language == "python" else ["bash", "-c", code]
 
     def environment(self) -> dict[str, str]:
-        """Return the variables that the README says to set, with the scene's names, and ``segstream`` on PATH."""
+        """Return the variables that README.md says to set, with the scene's names, and ``segstream`` on PATH."""
         path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
         others = {name: value for name, value in os.environ.items() if not name.startswith("SEGSTREAM_")}
         own = self.scene.environment(DEFINITIONS, clock="event")
@@ -108,14 +108,17 @@ class Page:
         return found
 
     def read(self, lines: Sequence[str]) -> list[str]:
-        """Return lines with the README's names in place of the scene's, without what differs between runs."""
-        events = self.scene.events[0]
-        return told([line.replace(events, "events") for line in lines])
+        """Return lines with the documents' names in place of the scene's, without what differs between runs."""
+        names = {self.scene.events[0]: "events", self.scene.topic("rerouted"): "segstream-rerouted"}
+        for there, here in names.items():
+            lines = [line.replace(there, here) for line in lines]
+        return told(lines)
 
 
 def told(lines: Sequence[str]) -> list[str]:
     """Return lines of output as `steady` has them, without those of discovered segments."""
-    found = [steady(line) for line in lines]
+    text = re.sub(r'\{\s*"behaviour": \d+\s*\}', "{}", "\n".join(lines))
+    found = [steady(line) for line in text.splitlines()]
     return [line for line in found if "behaviour" not in line]
 
 
@@ -127,6 +130,7 @@ def steady(line: str) -> str:
         (r"\(change \d+, ", "(change …, "),
         (r"(last change +\d+), \d+", r"\1, …"),
         (r'"partitions":\[[\d,]+\]', '"partitions":[…]'),
+        (r'"python": "[\d.]+"', '"python": "…"'),
         (r"(definitions version \d+).* \(basis \d+\)$", r"\1"),
         (r"\d+\.\d s$", "… s"),
         (r" {2,}", "  "),
@@ -182,7 +186,7 @@ def page(kafka: str, redis_url: str, tmp_path_factory: pytest.TempPathFactory) -
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=lambda example: example.code.splitlines()[0][:40])
-def test_an_example_prints_what_the_readme_shows(page: Page, example: Example) -> None:
+def test_an_example_prints_what_is_shown(page: Page, example: Example) -> None:
     """All of it and nothing else, or, where something is left out, each line shown, in order."""
     for program in programs(example):
         if not shutil.which(program):

@@ -124,6 +124,32 @@ async def test_state_that_redis_has_lost_is_counted_anew_from_the_log(deployment
     assert_same(only(told, *FACTS), only({user: undisturbed[user] for user in told}, *FACTS))
 
 
+async def test_a_record_of_somebody_elses_among_the_answers_is_passed_over(deployments: Deployments) -> None:
+    """Its key is no text, so it is no user's: a reset says where it lies, leaves it there, and does all it should."""
+    (events,) = await deployments.inputs("events", partitions=1)
+    scene = await deployments.scene("strange", [events], 1)
+    environment = scene.environment(deployments.file("shop.yaml", SHOP))
+    await send(scene, orders(20, seed=14))
+    await work(environment, scene)
+    users = len(await stories(scene))
+    answers = scene.topic("memberships")
+    producer = AIOKafkaProducer(bootstrap_servers=scene.kafka)
+    await producer.start()
+    first, _ = [await producer.send_and_wait(answers, b"{}", key=b"\xff%d" % number) for number in range(2)]
+    await producer.stop()
+    ran = await segstream(environment, "reset", "--to", "earliest", "--yes")
+    assert ran.code == 0, ran.err
+    (said,) = [line for line in ran.err.splitlines() if "no text" in line]
+    assert said == (
+        f"warning: {answers}-0: passed over records whose key is no text, the first at offset {first.offset}: they are no "
+        "answers of segstream's, and stay; does another program write to this topic?"
+    )
+    assert "Traceback" not in ran.err
+    told = await stories(scene)
+    assert len(told) == users
+    assert {tuple(changes[-1]["segments"]) for changes in told.values()} == {()}
+
+
 @pytest.mark.faults
 async def test_a_reset_that_is_killed_is_finished_by_the_same_again(deployments: Deployments) -> None:
     """No worker takes up a partition that is half done; it says which command finishes it."""

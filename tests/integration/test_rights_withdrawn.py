@@ -37,7 +37,7 @@ def server() -> Iterator[RestrictedRedis]:
     except LocalServerError as error:
         unavailable(str(error))
     if redis_version(binary) < (7,):
-        pytest.skip("a script cannot ask for its rights before Redis 7; the README says so")
+        pytest.skip("a script cannot ask for its rights before Redis 7; deploy/access.md says so")
     with RestrictedRedis(binary=binary, durable=False, refuses=True) as own:
         yield own
 

@@ -30,7 +30,7 @@ class Topics(NamedTuple):
     Parameters
     ----------
     changes, memberships, dead_letters, rerouted : str
-        See *Contracts* in the README.
+        See schemas/README.md.
     """
 
     changes: str = "segment-changes"

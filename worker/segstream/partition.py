@@ -52,7 +52,7 @@ class Options:
     replay : bool
         Whether the events' timestamps drive the clock instead of their arrival (``clock: event``).
     timer_grace, max_clock_skew : int
-        In ms; see *Time* in the README.
+        In ms; see *Time* in worker/README.md.
     cache_bytes : int
         Most memory for this partition's users.
     sample_every : int
@@ -198,8 +198,13 @@ class Draft:
             value = orjson.dumps(change)
             if len(value) > MOST_CHANGE_BYTES:
                 value = orjson.dumps(change | {"reasons": []})
-            self.changes.append((key, value))
+            self.changes.append((key, exact(value)))
             changed[change["change"]][change["segment"]] += 1
+
+
+def exact(value: bytes) -> bytes:
+    """Return the same bytes in memory of just their size: orjson's keep all that it made room for, ten times as much."""
+    return b"".join((value, b""))
 
 
 class Partition:
@@ -380,6 +385,7 @@ class Partition:
         counts.commits += 1
         for direction, segments in draft.changed.items():
             self.changed[direction].update(segments)
-        self.rejected.update(draft.rejected)
-        self.rerouted.update(draft.rerouted)
-        self.suppressed.update(outcome.suppressed)
+        if draft.rejected or draft.rerouted or outcome.suppressed:
+            self.rejected.update(draft.rejected)
+            self.rerouted.update(draft.rerouted)
+            self.suppressed.update(outcome.suppressed)

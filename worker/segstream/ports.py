@@ -1,14 +1,15 @@
 """What the flow asks of the outside world; Kafka, Redis and their in-memory twins answer it.
 
-Each port is for **one** partition number unless it says otherwise. What *Delivery* in the README promises rests on
-these rules: a commit applies wholly or not at all, under the epoch that took the partition over; a publication is
+Each port is for **one** partition number unless it says otherwise. What *Delivery* in worker/README.md promises rests
+on these rules: a commit applies wholly or not at all, under the epoch that took the partition over; a publication is
 one transaction that ends with the record of what was told.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from dataclasses import dataclass, field, fields
+from operator import attrgetter
+from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -92,6 +93,15 @@ class Meta:
     origin: str = ""
     forwarded: dict[str, int] = field(default_factory=dict)
     owner: str = ""
+
+    def copy(self) -> Meta:
+        """Return a copy: what becomes of one leaves the other alone."""
+        copied = Meta(*_all_of(self))
+        copied.offsets, copied.forwarded = dict(self.offsets), dict(self.forwarded)
+        return copied
+
+
+_all_of: Final = attrgetter(*[each.name for each in fields(Meta)])
 
 
 class OutboxEntry(NamedTuple):

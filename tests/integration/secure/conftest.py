@@ -28,7 +28,7 @@ from tests.workers import OUTPUTS, Scene, Worker, applied, send
 
 PARTITIONS = 2
 RIGHTS = "+@read +@write +@connection +@scripting -@dangerous +info +wait"
-"""What the README says a worker's user needs, before Redis 7.2; +waitaof comes with that."""
+"""What deploy/access.md says a worker's user needs, before Redis 7.2; +waitaof comes with that."""
 
 
 class History(NamedTuple):

@@ -229,14 +229,14 @@ REDIS_REFUSALS = {
     "no right to keys": (
         {"redis_username": "nokeys", "redis_password": "x"},
         (
-            "Redis at 127.0.0.1:...: ...permissions to access one of the keys...; grant its user what the README lists "
+            "Redis at 127.0.0.1:...: ...permissions to access one of the keys...; grant its user what deploy/access.md lists "
             "under *Rights in Redis* (ACL SETUSER)"
         ),
     ),
     "no right to commands": (
         {"redis_username": "nocommand", "redis_password": "x"},
         (
-            "Redis at 127.0.0.1:...: its user may not use ZADD, XTRIM (...); grant what the README lists under "
+            "Redis at 127.0.0.1:...: its user may not use ZADD, XTRIM (...); grant what deploy/access.md lists under "
             "*Rights in Redis* (ACL SETUSER)"
         ),
     ),

@@ -69,7 +69,7 @@ async def test_a_worker_with_logins_over_tls_tells_what_one_without_tells(
     tmp_path: Path,
     mechanism: str,
 ) -> None:
-    """SASL_SSL and rediss://, passwords from files, no more rights than the README lists."""
+    """SASL_SSL and rediss://, passwords from files, no more rights than deploy/access.md lists."""
     admin = ":".join(SecureRedis.ADMIN)
     url = f"{tls_redis.url_for(f'{admin}@')}?ssl_ca_certs={certificates.ca}"
     scene = make_scene(broker, url, history.topic)

@@ -51,11 +51,11 @@ def test_what_a_server_does_not_tell_is_not_held_against_it() -> None:
         ("unknown command 'XTRIM'", "segstream needs Redis 6.2"),
         (
             "The user executing the script can't run this command or subcommand script: 7abe, on @user_script:30",
-            "grant its user what the README lists under *Rights in Redis*",
+            "grant its user what deploy/access.md lists under *Rights in Redis*",
         ),
         (
             "The user executing the script can't access at least one of the keys mentioned in the command arguments",
-            "grant its user what the README lists under *Rights in Redis*",
+            "grant its user what deploy/access.md lists under *Rights in Redis*",
         ),
         ("[SSL: WRONG_VERSION_NUMBER] wrong version number", "it does not speak TLS there"),
     ],

@@ -99,7 +99,7 @@ def test_a_mistake_is_told_after_the_list(
     assert capsys.readouterr().out == ""
 
 
-def test_the_settings_come_as_the_table_of_the_readme(capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_settings_come_as_the_table_of_the_documents(capsys: pytest.CaptureFixture[str]) -> None:
     """Defaults as they are written, not as they are kept; nothing of this machine."""
     assert main(["settings", "--markdown"]) == 0
     rows = capsys.readouterr().out.splitlines()

@@ -11,7 +11,10 @@ from segstream.cli.arguments import Json
 from segstream.errors import SettingsError, UsageError
 
 Markdown = Annotated[
-    bool, typer.Option("--markdown", help="Print the table of the README: what may be set, and the defaults.")
+    bool,
+    typer.Option(
+        "--markdown", help="Print the table of deploy/configuration.md: what may be set, and the defaults."
+    ),
 ]
 
 

@@ -59,7 +59,7 @@ def fingerprints(*features: str) -> list[str]:
 def test_each_op_has_a_kind_a_motion_and_a_value_before_the_first_event(
     told: str, kind: ValueKind, motion: Motion, before: Value
 ) -> None:
-    """The README's table, row by row."""
+    """The table in deploy/definitions/reference.md, row by row."""
     (feature,) = defined(told).features
     accumulator = feature.accumulator
     assert (accumulator.kind, accumulator.motion) == (kind, motion)

@@ -15,7 +15,7 @@ _REACH: Final = "check SEGSTREAM_REDIS, and that it runs and can be reached"
 _WAIT: Final = "it is tried again"
 _BUG: Final = "please report this: the program used Redis wrongly"
 _ACCESS: Final = "check user and password in SEGSTREAM_REDIS, or SEGSTREAM_REDIS_USERNAME and SEGSTREAM_REDIS_PASSWORD (or _FILE)"
-_RIGHTS: Final = "grant its user what the README lists under *Rights in Redis* (ACL SETUSER)"
+_RIGHTS: Final = "grant its user what deploy/access.md lists under *Rights in Redis* (ACL SETUSER)"
 _MEMORY: Final = "raise its maxmemory (with maxmemory-policy noeviction)"
 _CLIENT_CERTIFICATE: Final = (
     "it asks for a client's certificate: set SEGSTREAM_REDIS_CERT_FILE and SEGSTREAM_REDIS_KEY_FILE"

@@ -45,5 +45,5 @@ async def check_rights(client: Client, prefix: str = "segstream", public_prefix:
         why = next(iter(refused.values()))
         raise ServerError(
             f"Redis at {address(client)}: its user may not use {', '.join(refused)} ({why}); "
-            "grant what the README lists under *Rights in Redis* (ACL SETUSER)"
+            "grant what deploy/access.md lists under *Rights in Redis* (ACL SETUSER)"
         )
