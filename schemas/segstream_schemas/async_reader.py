@@ -29,6 +29,8 @@ class AsyncSegmentReader:
     ------
     ReadModelError
         From every method, where Redis holds something else than a worker writes.
+    TypeError
+        From methods that take a user's id, where it is no text.
 
     Examples
     --------

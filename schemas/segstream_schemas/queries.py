@@ -57,26 +57,39 @@ class Queries:
         self.keys = ReadModelKeys(prefix)
         self._partitions = 0
 
+    def _user(self, user: str) -> str:
+        """Return the key of a user's answer.
+
+        Of anything but text there would be one too, such as ``segments:user:b'00042'``, and nobody in it.
+        """
+        if not isinstance(user, str):
+            raise TypeError(
+                f"a user's id is a str, not {type(user).__name__}; a key from Kafka is decoded: key.decode()"
+            )
+        return self.keys.user(user)
+
     def segments_of(self, user: str) -> Plan[dict[str, Membership]]:
         """Plan what `SegmentReader.segments_of` does; so do the others here."""
-        key = self.keys.user(user)
+        key = self._user(user)
         (found,) = yield [Command("hgetall", (key,))]
         return replies.memberships(key, replies.fields(key, found))
 
     def answer_of(self, user: str) -> Plan[Answer | None]:
         """Plan it."""
-        key = self.keys.user(user)
+        key = self._user(user)
         (found,) = yield [Command("hgetall", (key,))]
         return replies.answer(user, key, replies.fields(key, found))
 
     def in_segment(self, user: str, segment: str) -> Plan[bool]:
         """Plan it."""
-        (found,) = yield [Command("hexists", (self.keys.user(user), replies.SEGMENT + segment))]
+        (found,) = yield [Command("hexists", (self._user(user), replies.SEGMENT + segment))]
         return bool(found)
 
     def many(self, users: Iterable[str]) -> Plan[dict[str, dict[str, Membership]]]:
         """Plan it."""
-        keys = {user: self.keys.user(user) for user in users}
+        if isinstance(users, str | bytes):
+            raise TypeError("many takes ids, and this is one: write [user], or segments_of(user)")
+        keys = {user: self._user(user) for user in users}
         if not keys:
             return {}
         found = yield [Command("hgetall", (key,)) for key in keys.values()]
@@ -87,7 +100,7 @@ class Queries:
 
     def features_of(self, user: str) -> Plan[dict[str, FeatureValue]]:
         """Plan it."""
-        key = self.keys.user(user)
+        key = self._user(user)
         (found,) = yield [Command("hgetall", (key,))]
         return replies.features(key, replies.fields(key, found))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,7 +12,7 @@ from segstream.local.apache_kafka import ApacheKafka
 from tests.faults.kafka_trio import KafkaNode, KafkaTrio
 from tests.faults.ledger import entry
 from tests.faults.site import Site
-from tests.workers import Worker
+from tests.workers import Worker, ends
 
 pytestmark = pytest.mark.long
 
@@ -44,9 +44,19 @@ async def test_a_broker_that_dies_and_comes_back_changes_nothing(
             row.tell(await site.check_same(), site.sent)
 
 
-def leader(trio: KafkaTrio, site: Site) -> KafkaNode:
+def input_leader(trio: KafkaTrio, site: Site) -> KafkaNode:
+    """Return the leader of what partition 0 reads."""
+    return trio.leader(site.scene.events[0], 0)
+
+
+def output_leader(trio: KafkaTrio, site: Site) -> KafkaNode:
     """Return the leader of what partition 0 is told to."""
     return trio.leader(site.scene.topic("changes"), 0)
+
+
+def log_leader(trio: KafkaTrio, site: Site) -> KafkaNode:
+    """Return the leader of the log of what was told of partition 0."""
+    return trio.leader(site.scene.topic("published"), 0)
 
 
 def coordinator(trio: KafkaTrio, site: Site) -> KafkaNode:
@@ -62,7 +72,15 @@ def trio() -> Iterator[KafkaTrio]:
 
 
 @pytest.mark.parametrize(
-    ("name", "which"), [("partition leader", leader), ("transaction coordinator", coordinator)]
+    ("name", "whose", "brokers"),
+    [
+        (
+            "partition leader",
+            "an input, an output, and the log of what was told",
+            (input_leader, output_leader, log_leader),
+        ),
+        ("transaction coordinator", "transactions", (coordinator,)),
+    ],
 )
 async def test_a_cluster_that_loses_the_broker_that_matters_changes_nothing(
     trio: KafkaTrio,
@@ -70,26 +88,30 @@ async def test_a_cluster_that_loses_the_broker_that_matters_changes_nothing(
     calm_redis: str,
     tmp_path: Path,
     name: str,
-    which: Callable[[KafkaTrio, Site], KafkaNode],
+    whose: str,
+    brokers: Sequence[Callable[[KafkaTrio, Site], KafkaNode]],
 ) -> None:
-    """It dies under load, the others go on without it, and it comes back."""
+    """It dies under load, another takes its place, and it comes back; one after the other where there are several."""
     site = await Site(trio.address, redis_url, calm_redis, tmp_path, replication=3).open()
-    topics = [*site.scene.events, site.scene.topic("changes"), site.scene.topic("memberships")]
-    with entry(
-        f"three brokers, the {name} lost", "SIGKILL under load; back after the others went on", seed=site.seed
-    ) as row:
+    topics = [*site.scene.events, *map(site.scene.topic, ("changes", "memberships", "published"))]
+    done = f"SIGKILL under load ({whose}); back after the others went on"
+    with entry(f"three brokers, the {name} lost", done, len(brokers), seed=site.seed) as row:
         with Worker(site.environment()) as worker:
             await site.feed(200)
             await site.applied(worker)
-            await asyncio.to_thread(
-                trio.wait_until_whole, *topics, "__transaction_state", "__consumer_offsets"
-            )
-            await site.feed(2_000)
-            await site.applied(worker, least=400)
-            node = which(trio, site)
-            node.kill()
-            await site.applied(worker)
-            node.start()
+            for which in brokers:
+                await asyncio.to_thread(
+                    trio.wait_until_whole, *topics, "__transaction_state", "__consumer_offsets"
+                )
+                await site.feed(2_000)
+                await site.applied(worker, least=await site.position() + 200)
+                there, node = await ends(site.scene, site.scene.events), which(trio, site)
+                async with site.load():
+                    node.kill()
+                    await site.applied(worker, least=sum(there.values()))
+                await site.applied(worker)
+                assert which(trio, site) is not node
+                node.start()
             await site.feed(200)
             await site.applied(worker)
             assert await asyncio.to_thread(worker.stop) == 0

@@ -200,6 +200,27 @@ def test_changes_can_be_narrowed_down(shop: Shop) -> None:
     assert shop.run("changes", "--from", "latest").stdout == ""
 
 
+@pytest.mark.parametrize(
+    "begin",
+    [
+        ("changes", "--since", "99999w"),
+        ("changes", "--from", "1900-01-01"),
+        ("segments", "--since", "99999w"),
+    ],
+)
+def test_a_beginning_before_1970_is_the_beginning(shop: Shop, begin: tuple[str, ...]) -> None:
+    """Kafka's times begin there; somebody who writes so wants everything."""
+    command, *_ = begin
+    whole = (command, "--from", "earliest") if command == "changes" else (command, "--since", "1000w")
+    found, all_of_it = shop.run(*begin, "--json"), shop.run(*whole, "--json")
+    assert (found.returncode, found.stderr) == (0, "")
+    lines = [
+        sorted(line for line in each.stdout.splitlines() if '"since"' not in line)
+        for each in (found, all_of_it)
+    ]
+    assert lines[0] == lines[1] != []
+
+
 def test_a_segment_that_never_was_is_said_not_to_be(shop: Shop) -> None:
     """Nothing would be printed otherwise; without Redis that cannot be told, and the changes come all the same."""
     typo = shop.run("changes", "--segment", "silnt")
@@ -213,7 +234,13 @@ def test_a_segment_that_never_was_is_said_not_to_be(shop: Shop) -> None:
     assert blind.stderr.startswith("warning: cannot tell whether there is a segment 'big': ")
     assert sorted(blind.stdout.splitlines()) == sorted(there.stdout.splitlines()) != []
     now = shop.run("changes", "--from", "2100-01-01")
-    assert (now.returncode, now.stdout, now.stderr) == (0, "", "")
+    assert (now.returncode, now.stdout, now.stderr) == (
+        0,
+        "",
+        "no change that fits was published since 2100-01-01T00:00:00.000Z; --from earliest looks further back\n",
+    )
+    nobody = shop.run("changes", "--user", "nobody", "--from", "earliest")
+    assert (nobody.returncode, nobody.stderr) == (0, "no change that fits was published\n")
 
 
 def test_changes_are_followed_until_ctrl_c(shop: Shop) -> None:
@@ -474,6 +501,8 @@ def test_what_cannot_be_explained_is_one_line(shop: Shop, arguments: tuple[str, 
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith(f"segstream: {told}")
     assert done.stderr.count("\n") == 1
+    if "--at" in arguments:
+        assert done.stderr.endswith("is told by `segstream changes --user u0001 --from earliest`\n")
 
 
 def test_a_user_with_a_typing_error_is_found(shop: Shop) -> None:

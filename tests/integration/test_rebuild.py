@@ -121,6 +121,9 @@ async def test_without_a_worker_a_rebuild_waits_for_one(deployments: Deployments
     late = await segstream(environment, "rebuild", "--timeout", "1s")
     assert late.code == 1
     assert "not done within 1 s: partitions 0, 1. It goes on as soon as a worker owns them" in late.err
+    at_once = await segstream(environment, "rebuild", "--timeout", "0s")
+    assert (at_once.code, at_once.out) == (1, "")
+    assert "not done within 0 s" in at_once.err
     assert await _interrupted(environment) == (130, "stopped waiting; the workers go on rebuilding")
     with Worker(environment) as worker:
         ran = await segstream(environment, "rebuild")

@@ -409,12 +409,15 @@ async def test_a_reset_is_refused_while_a_worker_is_about_and_without_a_word(
             "--partition: there is no partition 1; the topics have 0 to 0",
         ),
         (["--to", "latest", "--topic", "x"], f"--topic: x is not read here; SEGSTREAM_TOPICS has {events}"),
-        (
-            ["--to", "earliest", "--keep-state"],
+        *(
             (
-                f"--keep-state: {events}-0 is at offset {end}; to go back to 0 would count {end} events twice. Leave "
-                "--keep-state out to begin anew from there"
-            ),
+                ["--to", beginning, "--keep-state"],
+                (
+                    f"--keep-state: {events}-0 is at offset {end}; to go back to 0 would count {end} events twice. Leave "
+                    "--keep-state out to begin anew from there"
+                ),
+            )
+            for beginning in ("earliest", "1900-01-01")
         ),
     ):
         wrong = await segstream(environment, "reset", *words, "--yes")

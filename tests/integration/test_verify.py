@@ -103,6 +103,12 @@ async def test_the_purchases_are_recounted_and_a_false_state_is_found(deployment
 
     file = deployments.file("events.ndjson", "\n".join(entry.value.decode() for entry in entries) + "\n")
     again = await verified(environment, "--partition", "1", "--events", str(file))
+    wrong = deployments.file("wrong.yaml", "version: 1\nsegments: {}\n")
+    code, out, err = await verify(environment, "--events", str(wrong))
+    assert (code, out) == (2, "")
+    assert err.startswith(
+        f"segstream: --events: {wrong} holds no event of these users; give the file that was replayed"
+    )
     assert again["partitions"] == [{**found["partitions"][1]}]
 
     user = "00042"

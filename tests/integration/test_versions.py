@@ -175,14 +175,18 @@ async def test_apply_asks_and_publishes_nothing_without_a_yes(deployments: Deplo
     nobody = await segstream(environment, "apply", str(first))
     assert (nobody.code, nobody.out) == (2, "")
     assert nobody.err.startswith("segstream: there is nobody to ask whether to publish;")
-    assert await asked(environment, "n", "apply", str(first)) == 1
+    assert await asked(environment, "n", "apply", str(first)) == (1, "nothing was published\n")
     assert (await told(environment, "history"))["versions"] == []
     nothing = await segstream(environment, "rollback", "--yes")
     assert (nothing.code, nothing.err) == (
         1,
         "segstream: nothing has been published yet, so there is nothing to go back to\n",
     )
-    assert await asked(environment, "y", "apply", str(first)) == 0
+    none = await segstream(environment, "diff", "active", str(first))
+    assert none.err == (
+        "segstream: no version is active: none has been published yet; `segstream apply` does it\n"
+    )
+    assert (await asked(environment, "y", "apply", str(first)))[0] == 0
     assert [each["version"] for each in (await told(environment, "history"))["versions"]] == [1]
     no_way = await segstream(environment, "rollback", "--yes")
     assert (no_way.code, no_way.err) == (
@@ -223,8 +227,8 @@ async def test_definitions_without_segments_are_published_only_if_that_is_said(
     assert len((await told(environment, "history"))["versions"]) == 3
 
 
-async def asked(environment: dict[str, str], reply: str, *arguments: str) -> int | None:
-    """Run a command at a terminal, and answer its question; return its exit code."""
+async def asked(environment: dict[str, str], reply: str, *arguments: str) -> tuple[int | None, str]:
+    """Run a command at a terminal, and answer its question; return its exit code and what stderr has behind it."""
     ours, theirs = pty.openpty()
     try:
         process = await asyncio.create_subprocess_exec(
@@ -237,7 +241,7 @@ async def asked(environment: dict[str, str], reply: str, *arguments: str) -> int
         os.write(ours, f"{reply}\n".encode())
         _, heard = await asyncio.wait_for(process.communicate(), PATIENCE)
         assert b"publish as version 1? [y/N]" in heard
-        return process.returncode
+        return process.returncode, heard.decode().rpartition("[y/N]: ")[2]
     finally:
         os.close(ours)
         os.close(theirs)

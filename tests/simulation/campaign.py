@@ -22,18 +22,18 @@ FIRST: Final = int(os.environ.get("SEGSTREAM_SIMULATION_FIRST", "0"))
 TIMEOUT: Final = 600 + SCHEDULES // 10
 """Seconds after which half of them hang: one takes a hundredth of one, several times that on a busy machine."""
 
-_BETWEEN_COLLECTIONS: Final = 200
-
 
 @contextmanager
 def ready() -> Iterator[None]:
-    """Let sweeps and batches be small, and collect garbage between schedules only: it takes a third of the time."""
+    """Let sweeps and batches be small, and collect garbage between schedules only, of what these have made."""
     enabled = gc.isenabled()
     gc.disable()
+    gc.freeze()
     try:
         with small_slices():
             yield
     finally:
+        gc.unfreeze()
         if enabled:
             gc.enable()
 
@@ -72,8 +72,7 @@ def campaign(first: int, count: int, parts: Parts | None = None) -> Report:
             incarnations += outcome.incarnations
             if outcome.broken:
                 return Report(done, turns, incarnations, seed, outcome.broken)
-            if not done % _BETWEEN_COLLECTIONS:
-                gc.collect()
+            gc.collect(0)
     return Report(count, turns, incarnations)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from random import Random
@@ -63,15 +64,40 @@ USERS: Final = tuple(
 
 
 class CompiledLibrary(Library):
-    """A library that lays each basis out once, for all schedules."""
+    """A library without models that works each answer out once, for all schedules."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._deciders: dict[str, Decider] = {}
+        self._deciders: dict[tuple[object, ...], Decider] = {}
+        self._following: dict[int, Version | None] = {}
+        self._segments: list[str] | None = None
+
+    def add_version(self, version: Version) -> None:
+        """Add a version of the definitions."""
+        super().add_version(version)
+        self._following.clear()
+        self._segments = None
+
+    def following(self, number: int) -> Version | None:
+        """Return the next version after ``number``."""
+        if number not in self._following:
+            self._following[number] = super().following(number)
+        return self._following[number]
+
+    def segments(self) -> list[str]:
+        """Return the names of all segments that anybody can be in, sorted."""
+        if self._segments is None:
+            self._segments = super().segments()
+        return self._segments
+
+    def newest_models(self, definitions: int, in_force: Mapping[str, int]) -> dict[str, int]:
+        """Return none."""
+        del definitions, in_force
+        return {}
 
     def decider(self, basis: Basis) -> Decider:
         """Return what decides under ``basis``."""
-        key = repr(basis)
+        key = (*basis[:-1], *basis.models.items())
         found = self._deciders.get(key)
         if found is None:
             found = self._deciders[key] = super().decider(basis)

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeVar
+
+from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
 
 from segstream.adapters.kafka.assignor import NumberAssignor
 from segstream.adapters.memory.log import MemoryLog
@@ -34,6 +38,7 @@ class Broker:
     name = "Kafka"
 
     def __init__(self) -> None:
+        self.writing = False
         self.log = MemoryLog()
         self.told_on: list[set[int]] = [set() for _ in range(PARTITIONS)]
 
@@ -114,8 +119,8 @@ class Publisher:
         """Leave without finishing anything."""
         self._usable = False
 
-    async def _call(self, what: str, effect: Callable[[], T]) -> T:
-        return await self._wire.send(self._process, self.broker, what, self.number, effect, repeatable=False)
+    def _call(self, what: str, effect: Callable[[], T]) -> asyncio.Future[T]:
+        return self._wire.send(self._process, self.broker, what, self.number, effect, repeatable=False)
 
 
 class _Cluster:
@@ -125,6 +130,17 @@ class _Cluster:
     def partitions_for_topic(topic: str) -> set[int]:
         """Return the partition numbers of a topic."""
         return set(range(PARTITIONS)) if topic == TOPIC else set()
+
+
+@lru_cache(maxsize=1_000)
+def _divided(*told: tuple[str, bytes]) -> dict[str, tuple[ConsumerProtocolMemberAssignment, frozenset[int]]]:
+    """Return what the assignor gives each member, by what they told: the same comes up again and again."""
+    members = {name: ConsumerProtocolMemberMetadata(0, [TOPIC], claim) for name, claim in told}
+    given = NumberAssignor().assign(_Cluster, members)
+    return {
+        name: (each, frozenset(number for _, numbers in each.assignment for number in numbers))
+        for name, each in given.items()
+    }
 
 
 class Group:
@@ -139,7 +155,7 @@ class Group:
         Whether they are being handed out anew.
     committed : dict of int to int
         By partition number: the offset committed, of the last record applied.
-    given : dict of Worker to set of int
+    given : dict of Worker to frozenset of int
         What each was given last.
     """
 
@@ -148,7 +164,7 @@ class Group:
         self.waiting_for: set[Worker] = set()
         self.forming = False
         self.committed: dict[int, int] = {}
-        self.given: dict[Worker, set[int]] = {}
+        self.given: dict[Worker, frozenset[int]] = {}
 
     def expect(self, workers: Sequence[Worker]) -> None:
         """Wait for workers that start together, as a new group does."""
@@ -183,14 +199,15 @@ class Group:
         self.forming = False
         if not self.members:
             return
-        told = {worker.name: assignor.metadata([TOPIC]) for worker, assignor in self.members.items()}
-        leader = next(iter(self.members.values()))
-        given = leader.assign(_Cluster, told)
+        given = _divided(
+            *[
+                (worker.name, assignor.metadata([TOPIC]).user_data)
+                for worker, assignor in self.members.items()
+            ]
+        )
         for worker in self.members:
-            self.given[worker] = {
-                number for _, numbers in given[worker.name].assignment for number in numbers
-            }
-            worker.loop.call_soon(worker.assigned, given[worker.name])
+            assignment, self.given[worker] = given[worker.name]
+            worker.loop.call_soon(worker.assigned, assignment)
 
     def gives(self, number: int, worker: Worker) -> bool:
         """Tell whether a partition number is a worker's."""

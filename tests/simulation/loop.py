@@ -5,11 +5,44 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Coroutine
-from contextvars import Context
+from contextvars import Context, copy_context
 from heapq import heappop, heappush
-from typing import Any, TypeVar
+from typing import Any, ClassVar, Protocol, TypeVar
 
 T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """Has the time in seconds."""
+
+    time: float
+
+
+class Timer:
+    """As much of asyncio's handle as anybody uses, made in a fraction of the time.
+
+    Parameters
+    ----------
+    call : callable
+    args : tuple
+    context : Context
+        Where to call it.
+    """
+
+    __slots__ = ("_args", "_call", "context", "gone")
+
+    def __init__(self, call: Callable[..., object], args: tuple[Any, ...], context: Context) -> None:
+        self._call, self._args, self.context = call, args, context
+        self.gone = False
+
+    def __call__(self) -> None:
+        """Call it, unless it was cancelled."""
+        if not self.gone:
+            self._call(*self._args)
+
+    def cancel(self) -> None:
+        """Let it be passed over."""
+        self.gone, self._args = True, ()
 
 
 class Loop(asyncio.AbstractEventLoop):
@@ -17,27 +50,31 @@ class Loop(asyncio.AbstractEventLoop):
 
     Parameters
     ----------
-    clock : callable
-        Returns the time in seconds.
+    clock : Clock
 
     Attributes
     ----------
+    ready : deque of (callable, tuple, Context)
+        What to call at the next run, with what, and where.
     defects : list of BaseException
         What was raised where nobody catches it.
     """
 
-    def __init__(self, clock: Callable[[], float]) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._ready: deque[asyncio.Handle] = deque()
-        self._timers: list[tuple[float, int, asyncio.TimerHandle]] = []
+        self.ready: deque[tuple[Callable[..., object], tuple[Any, ...], Context]] = deque()
+        self._timers: list[tuple[float, int, Timer]] = []
         self._made = 0
         self.defects: list[BaseException] = []
+
+    running: ClassVar[Loop | None] = None
+    """The one that counts as running."""
 
     # --- what asyncio asks of a loop
 
     def time(self) -> float:
         """Return the time in seconds."""
-        return self._clock()
+        return self._clock.time
 
     def get_debug(self) -> bool:
         """Return False."""
@@ -60,65 +97,60 @@ class Loop(asyncio.AbstractEventLoop):
 
     def call_soon(  # type: ignore[override]  # as above
         self, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.Handle:
-        """Call back at the next run."""
-        handle = asyncio.Handle(callback, args, self, context)
-        self._ready.append(handle)
-        return handle
+    ) -> None:
+        """Call back at the next run. There is no handle: of asyncio's parts none that is in use asks for it."""
+        self.ready.append((callback, args, copy_context() if context is None else context))
 
     def call_at(  # type: ignore[override]  # as above
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
+    ) -> Timer:
         """Call back at a moment."""
-        handle = asyncio.TimerHandle(when, callback, args, self, context)
+        timer = Timer(callback, args, copy_context() if context is None else context)
         self._made += 1
-        heappush(self._timers, (when, self._made, handle))
-        return handle
+        heappush(self._timers, (when, self._made, timer))
+        return timer
 
     def call_later(  # type: ignore[override]  # as above
         self, delay: float, callback: Callable[..., object], *args: Any, context: Context | None = None
-    ) -> asyncio.TimerHandle:
+    ) -> Timer:
         """Call back after a while."""
-        return self.call_at(self._clock() + delay, callback, *args, context=context)
+        return self.call_at(self._clock.time + delay, callback, *args, context=context)
 
     def call_exception_handler(self, context: dict[str, Any]) -> None:
-        """Note what a callback has raised. A reply that nobody waits for any more may be an error: that is no defect."""
-        error = context.get("exception")
-        if error is not None and "handle" in context:
-            self.defects.append(error)
-
-    def _timer_handle_cancelled(self, handle: asyncio.TimerHandle) -> None:
-        """Do nothing: a cancelled timer is passed over."""
+        """Do nothing: it is told of errors in replies that nobody waits for any more, and these are no defects."""
 
     # --- what the simulation does with it
 
-    def run_ready(self) -> bool:
-        """Run until everything waits; return whether anything ran."""
-        ready = self._ready
-        if not ready:
-            return False
-        outer = asyncio._get_running_loop()
-        asyncio._set_running_loop(self)
-        try:
-            while ready:
-                handle = ready.popleft()
-                if not handle.cancelled():
-                    handle._run()
-        finally:
-            asyncio._set_running_loop(outer)
-        return True
+    def run_ready(self) -> None:
+        """Run until everything waits; `leave` when nothing is to run for a while."""
+        ready = self.ready
+        if Loop.running is not self:
+            Loop.running = self
+            asyncio._set_running_loop(self)
+        while ready:
+            call, args, context = ready.popleft()
+            try:
+                context.run(call, *args)
+            except Exception as error:  # noqa: BLE001 - whatever it is
+                self.defects.append(error)
+
+    @staticmethod
+    def leave() -> None:
+        """Let no loop count as running any more."""
+        Loop.running = None
+        asyncio._set_running_loop(None)
 
     def next_timer(self) -> float | None:
         """Return the moment of the earliest timer, None without one."""
         timers = self._timers
-        while timers and timers[0][2].cancelled():
+        while timers and timers[0][2].gone:
             heappop(timers)
         return timers[0][0] if timers else None
 
     def fire(self) -> None:
         """Let all timers that are due by now be run next."""
-        timers, now = self._timers, self._clock()
+        timers, now = self._timers, self._clock.time
         while timers and timers[0][0] <= now:
-            handle = heappop(timers)[2]
-            if not handle.cancelled():
-                self._ready.append(handle)
+            timer = heappop(timers)[2]
+            if not timer.gone:
+                self.ready.append((timer, (), timer.context))

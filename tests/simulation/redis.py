@@ -33,30 +33,38 @@ class Node(MemoryRedis):
     name : str
     keeps : bool
         Whether writes that were waited for outlive the primary.
+
+    Attributes
+    ----------
+    writing : bool
+        Whether values are asked for to be changed.
     """
 
     def __init__(self, name: str, *, keeps: bool) -> None:
         super().__init__()
         self.name, self._keeps = name, keeps
+        self.writing = False
         self._own: set[str] = set()
         self._first, self._past = 0, [self._values]
         self._values = {}
 
     def value(self, key: str, kind: Callable[[], T]) -> T:
         """Return what is at ``key``, to be read or changed."""
-        found = self._values.get(key)
-        if key not in self._own:
-            found = kind() if found is None else _copied(found)
-            self._values[key] = found
-            self._own.add(key)
-        assert found is not None
-        value: T = found
-        return value
+        found: T | None = self._values.get(key)
+        if not self.writing:
+            return kind() if found is None else found
+        if key in self._own:
+            assert found is not None
+            return found
+        self._own.add(key)
+        owned: T = kind() if found is None else _copied(found)
+        self._values[key] = owned
+        return owned
 
     def seal(self) -> int:
         """Note a write; return its place."""
         self._past.append(self._values)
-        self._values = dict(self._values)
+        self._values = self._values.copy()
         self._own.clear()
         if not self._keeps and len(self._past) > TAIL:
             del self._past[0]
@@ -86,25 +94,13 @@ def _copied(value: Any) -> Any:
     """Return a copy of a value that can be changed: only as deep as what is changed in place."""
     kind = type(value)
     if kind is Partition:
-        parts: list[Any] = [copy_of(each) if type(each) is Meta else _own(each) for each in _parts(value)]
-        return Partition(*parts)
+        return Partition(value.meta, *[part.copy() for part in _containers(value)])
     if kind is _Answer:
         return _Answer(value.fields, value.ends)
-    return _own(value)
+    return value.copy()
 
 
-def copy_of(meta: Meta) -> Meta:
-    """Return a copy; ``dataclasses.replace`` takes several times as long."""
-    return Meta(*[_own(each) if type(each) is dict else each for each in _fields(meta)])
-
-
-def _own(value: Any) -> Any:
-    return value.copy() if type(value) in _CHANGED else value
-
-
-_CHANGED: Final = {dict, list, set}
-_parts: Final = attrgetter(*[field.name for field in fields(Partition)])
-_fields: Final = attrgetter(*[field.name for field in fields(Meta)])
+_containers: Final = attrgetter(*[part.name for part in fields(Partition)[1:]])
 
 
 class Lineage:
@@ -200,7 +196,7 @@ class Store:
         """Return a commit as it goes out: what the worker's own meta becomes later does not change it."""
         # fmt: off
         return Commit(
-            copy_of(commit.meta), commit.states, commit.timers, tuple(commit.arrivals), commit.outbox,
+            commit.meta.copy(), commit.states, commit.timers, tuple(commit.arrivals), commit.outbox,
             commit.published, commit.departures,
         )
         # fmt: on
@@ -219,16 +215,16 @@ class Store:
 
     async def renew(self, meta: Meta) -> None:
         """Begin anew (see ``StateStore``)."""
-        sent = copy_of(meta)
+        sent = meta.copy()
         await self._call("renew", lambda: at_once(self._twin.renew(sent)), writes=True, durably=True)
 
     async def close(self) -> None:
         """Release nothing."""
 
-    async def _call(
+    def _call(
         self, what: str, effect: Callable[[], T], *, writes: bool = False, durably: bool = False
-    ) -> T:
-        return await self._wire.send(
+    ) -> asyncio.Future[T]:
+        return self._wire.send(
             self._process, self._node, what, self._number, effect, writes=writes, durably=durably
         )
 
@@ -342,9 +338,9 @@ class Lists:
             durably=True,
         )
 
-    async def _call(
+    def _call(
         self, what: str, effect: Callable[[], T], *, writes: bool = False, durably: bool = False
-    ) -> T:
-        return await self._wire.send(
+    ) -> asyncio.Future[T]:
+        return self._wire.send(
             self._process, self._node, what, self._number, effect, writes=writes, durably=durably
         )

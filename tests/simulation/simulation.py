@@ -31,6 +31,7 @@ from typing import Final, NamedTuple
 from segstream import outbox, rebuilding, upkeep
 from tests.simulation.choices import Choices, Weights
 from tests.simulation.histories import HISTORIES, MOST_RECORDS, PARTITIONS, history
+from tests.simulation.loop import Loop
 from tests.simulation.redis import Node
 from tests.simulation.verdict import Broken, judge
 from tests.simulation.wire import Call
@@ -104,6 +105,10 @@ def _weights(left_out: int) -> Weights:
 
 
 _WEIGHTS: Final = [_weights(left_out) for left_out in range(1 << len(FAULTS))]
+
+
+_NAMES: Final = [f"_{turn.name.lower()}" for turn in Turn]
+"""Of the methods that take them."""
 
 
 class Outcome(NamedTuple):
@@ -210,17 +215,19 @@ class Simulation:
         self._late: list[Call] = []
         self._births = self.turns = 0
         self._tell(
-            f"history {number}, Redis {'keeps' if keeps else 'may lose'} what was waited for, "
-            f"users' answers on {'another' if apart else 'the same'} node"
-            f"{', read model made anew after a failover' if rebuilds else ''}"
+            "history %d, Redis %s what was waited for, users' answers on %s node%s",
+            number,
+            "keeps" if keeps else "may lose",
+            "another" if apart else "the same",
+            ", read model made anew after a failover" if rebuilds else "",
         )
         for _ in range(2 + pick(2)):
             self._start()
         self.world.group.expect(self.workers)
 
-    def _tell(self, what: str) -> None:
+    def _tell(self, what: str, *about: object) -> None:
         if self._trace is not None:
-            self._trace.append(f"{self.turns:4d} {what}")
+            self._trace.append(f"{self.turns:4d} {what % about}")
 
     # --- the schedule
 
@@ -240,15 +247,17 @@ class Simulation:
         try:
             self._calm()
         finally:
+            Loop.leave()
             self.check_defects()  # if there is one, the rest follows from it
 
     def end(self) -> None:
         """Let everything that still runs end."""
         for worker in self.workers:
             worker.kill()
+        Loop.leave()
 
     def _turns(self) -> list[Callable[[], bool]]:
-        return [getattr(self, f"_{turn.name.lower()}") for turn in Turn]
+        return [getattr(self, name) for name in _NAMES]
 
     def _settle(self) -> None:
         """Let every worker run until it waits for a server or for time to pass."""
@@ -256,7 +265,8 @@ class Simulation:
         while ran:  # what one does may be for another to hear
             ran = False
             for worker in self.workers:
-                if not worker.frozen and worker.loop.run_ready():
+                if worker.loop.ready and not worker.frozen:
+                    worker.loop.run_ready()
                     ran = True
 
     def _calm(self) -> None:
@@ -283,9 +293,9 @@ class Simulation:
 
     def _go_on(self, *, calm: bool = False) -> bool:
         """Do what comes next if nothing goes wrong; return whether anything is left to do."""
-        call = next((each for each in self.world.wire.calls if not each.process.frozen), None)
-        if call is not None:
-            return self._answer_one(call)
+        for call in self.world.wire.calls:
+            if not call.process.frozen:
+                return self._answer_one(call)
         if self._hear_one() or self._close():
             return True
         if all(worker.frozen for worker in self.workers):
@@ -316,11 +326,11 @@ class Simulation:
         self.world.wire.calls.remove(call)
         if call.written is None:
             if not call.reach():
-                self._tell(f"{call}: refused")
+                self._tell("%s: refused", call)
                 return True
-            self._tell(f"{call}: done")
+            self._tell("%s: done", call)
         else:
-            self._tell(f"{call}: durable, reply arrives")
+            self._tell("%s: durable, reply arrives", call)
         call.answer()
         return True
 
@@ -331,23 +341,23 @@ class Simulation:
             return False
         calls, how = self.world.wire.calls, self.choices.pick(6)
         if call.written is not None or how == 0:
-            self._tell(f"{call}: {'lost' if call.written is None else 'done, reply lost'}")
+            self._tell("%s: %s", call, "lost" if call.written is None else "done, reply lost")
             calls.remove(call)
             call.fail("connection lost")
         elif how == 1:
             calls.remove(call)
             done = call.reach()
-            self._tell(f"{call}: {'done, reply lost' if done else 'refused'}")
+            self._tell("%s: %s", call, "done, reply lost" if done else "refused")
             call.fail("connection lost")
         elif how >= 3:
             calls.remove(call)
-            self._tell(f"{call}: timed out, still on its way")
+            self._tell("%s: timed out, still on its way", call)
             call.fail("timed out")
             self._late.append(call)
         elif call.reach():
-            self._tell(f"{call}: done, reply delayed")
+            self._tell("%s: done, reply delayed", call)
         else:
-            self._tell(f"{call}: refused")
+            self._tell("%s: refused", call)
             calls.remove(call)
         return True
 
@@ -357,7 +367,7 @@ class Simulation:
         if not calls:
             return False
         call = calls[self.choices.pick(len(calls))]
-        self._tell(f"{call}: arrives twice")
+        self._tell("%s: arrives twice", call)
         if not call.reach():
             self.world.wire.calls.remove(call)
             return True
@@ -377,7 +387,7 @@ class Simulation:
 
     def _reach_late(self, call: Call) -> None:
         if call.written is None:
-            self._tell(f"{call}: {'lands late' if call.reach() else 'lands late, refused'}")
+            self._tell("%s: %s", call, "lands late" if call.reach() else "lands late, refused")
 
     def _arrive(self) -> bool:
         return self._arrive_at(self.choices.pick(PARTITIONS), 1 + self.choices.pick(3))
@@ -388,7 +398,7 @@ class Simulation:
         if arrived == there:
             return False
         world.arrived[number] = min(there, arrived + most)
-        self._tell(f"partition {number} has {world.arrived[number]} of {there} records")
+        self._tell("partition %d has %d of %d records", number, world.arrived[number], there)
         for worker in self.workers:
             if not worker.frozen:
                 worker.fetch(number)
@@ -399,7 +409,7 @@ class Simulation:
         worker = self._pick_worker(frozen=False)
         if worker is None:
             return False
-        self._tell(f"{worker.name} looks around")
+        self._tell("%s looks around", worker.name)
         share = self.choices.pick(4)
         worker.look(lambda number: self.world.known_until(number, share))
         return True
@@ -410,12 +420,11 @@ class Simulation:
         for worker in self.workers:
             if worker.frozen:
                 continue
-            stale = any(
-                worker.runners[number].known_until < self.world.known_until(number)
-                for number in worker.fetching
-            )
-            if stale or worker.requested < self.world.requested:
-                self._tell(f"{worker.name} looks around")
+            stale = worker.requested < self.world.requested
+            for number in worker.fetching:
+                stale = stale or worker.runners[number].known_until < self.world.known_until(number)
+            if stale:
+                self._tell("%s looks around", worker.name)
                 worker.look(self.world.known_until)
                 found = True
         return found
@@ -430,7 +439,7 @@ class Simulation:
         if not moments:
             return False
         self.world.time = max(self.world.time, min(moments))
-        self._tell(f"{self.world.time:.2f} s")
+        self._tell("%.2f s", self.world.time)
         for worker in self.workers:
             if not worker.frozen:
                 worker.loop.fire()
@@ -457,7 +466,7 @@ class Simulation:
         return False
 
     def _tell_to_hear(self, worker: Worker) -> None:
-        self._tell(f"{worker.name} hears that the partitions are handed out anew")
+        self._tell("%s hears that the partitions are handed out anew", worker.name)
         worker.hear()
 
     def _expel(self) -> bool:
@@ -472,7 +481,7 @@ class Simulation:
         if worker in self._gone:
             self._gone.remove(worker)
         if worker in self.world.group.members:
-            self._tell(f"the group puts {worker.name} out")
+            self._tell("the group puts %s out", worker.name)
             self.world.group.expel(worker)
 
     def _close(self) -> bool:
@@ -494,7 +503,7 @@ class Simulation:
         worker = Worker(self.world, "abcdef"[self._births], self._parts)
         self._births += 1
         self.workers.append(worker)
-        self._tell(f"{worker.name} starts")
+        self._tell("%s starts", worker.name)
         worker.hear()
         return True
 
@@ -502,7 +511,7 @@ class Simulation:
         worker = self._pick_worker(frozen=False)
         if worker is None:
             return False
-        self._tell(f"{worker.name} freezes")
+        self._tell("%s freezes", worker.name)
         worker.frozen = True
         if self.choices.pick(4):
             self._put_out(worker)
@@ -517,7 +526,7 @@ class Simulation:
 
     def _melt(self, worker: Worker) -> None:
         if worker.frozen:
-            self._tell(f"{worker.name} wakes")
+            self._tell("%s wakes", worker.name)
             worker.frozen = False
             worker.loop.fire()
 
@@ -526,7 +535,7 @@ class Simulation:
         if not self.workers or (len(self.workers) == 1 and self._births == MOST_BIRTHS):
             return False
         worker = self.workers.pop(self.choices.pick(len(self.workers)))
-        self._tell(f"{worker.name} is killed")
+        self._tell("%s is killed", worker.name)
         self._check_defects(worker)
         calls = [call for call in self.world.wire.calls if call.process is worker]
         for call in calls:
@@ -545,14 +554,14 @@ class Simulation:
     def _abort(self) -> bool:
         """Let the coordinator end a transaction for its age: it fences whoever has it."""
         number = self.choices.pick(PARTITIONS)
-        self._tell(f"Kafka gives up the open transaction of partition {number}")
+        self._tell("Kafka gives up the open transaction of partition %d", number)
         self.world.broker.log.init_producer(f"segstream-{number}")
         return True
 
     def _fail_over(self) -> bool:
         node = self.world.nodes[self.choices.pick(len(self.world.nodes))]
         lost = self.choices.pick(node.losable + 1)
-        self._tell(f"{node.name} fails over and loses its last {lost} writes")
+        self._tell("%s fails over and loses its last %d writes", node.name, lost)
         node.fail_over(lost)
         self._break_connections(node)
         if self._rebuilds:
@@ -565,7 +574,7 @@ class Simulation:
             each for each in self.world.wire.calls if each.server is node and each.written is not None
         ]:
             self.world.wire.calls.remove(call)
-            self._tell(f"{call}: done, connection broken")
+            self._tell("%s: done, connection broken", call)
             call.fail("connection broken")
 
     # --- the end

@@ -31,6 +31,7 @@ class Server(Protocol):
     """Who answers."""
 
     name: str
+    writing: bool
 
     def seal(self) -> int:
         """Note that something may have been written; return the place of that write."""
@@ -88,24 +89,20 @@ class Call:
         self.process, self.server, self.what, self.number = process, server, what, number
         self.effect, self.repeatable = effect, repeatable
         self.writes, self.durably = writes, durably
-        self.future: asyncio.Future[Any] = process.loop.create_future()
+        self.future: asyncio.Future[Any] = asyncio.Future(loop=process.loop)
         self.written: int | None = None
         self.reply: Any = None
 
     def __str__(self) -> str:
         return f"{self.process.name}'s call to {self.server.name}: {self.what}, partition {self.number}"
 
-    @property
-    def awaited(self) -> bool:
-        """Whether anybody waits for the reply."""
-        return not self.future.done()
-
     def reach(self) -> bool:
         """Take effect at the server; return whether it did not refuse."""
+        self.server.writing = self.writes
         try:
             self.reply = self.effect()
         except SegstreamError as refusal:
-            if self.awaited:
+            if not self.future.done():
                 self.future.set_exception(refusal)
             return False
         self.written = self.server.seal() if self.writes else 0
@@ -116,12 +113,12 @@ class Call:
         assert self.written is not None
         if self.durably:
             self.server.keep(self.written)
-        if self.awaited:
+        if not self.future.done():
             self.future.set_result(self.reply)
 
     def fail(self, how: str) -> None:
         """Let the caller have an error in place of a reply."""
-        if self.awaited:
+        if not self.future.done():
             self.future.set_exception(ServerError(f"{self.server.name}: {how}"))
 
 

@@ -88,7 +88,7 @@ class Worker:
 
     def __init__(self, world: World, name: str, parts: Parts) -> None:
         self.world, self.name, self._parts = world, name, parts
-        self.loop = Loop(world.seconds)  # type: ignore[abstract]  # no sockets, signals, threads
+        self.loop = Loop(world)  # type: ignore[abstract]  # no sockets, signals, threads
         self.frozen = self.dead = self.joining = False
         self.assignor = NumberAssignor()
         self.runners: dict[int, Runner] = {}
@@ -172,7 +172,8 @@ class Worker:
 
     def lost(self, runner: Runner, error: SegstreamError) -> None:
         """Stop reading for a runner."""
-        self.world.say(f"{self.name} starts partition {runner.number} over: {type(error).__name__}, {error}")
+        kind = type(error).__name__
+        self.world.say("%s starts partition %d over: %s, %s", self.name, runner.number, kind, error)
         self.fetching.discard(runner.number)
         runner.inbox.clear()
 
@@ -220,8 +221,7 @@ class Worker:
         self.dead = True
         for task in (*self._runs.values(), *([self._rejoining] if self._rejoining else [])):
             task.cancel()
-        while self.loop.run_ready():
-            pass
+        self.loop.run_ready()
 
     def _complain(self) -> None:
         """Note what a runner has died of; errors of ours it handles itself."""

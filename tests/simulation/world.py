@@ -30,6 +30,8 @@ class World:
 
     Attributes
     ----------
+    time : float
+        In seconds.
     arrived : list of int
         By partition number: how many records are in the log.
     requested : int
@@ -59,10 +61,6 @@ class World:
         """Return the node with the hashes of a partition's users."""
         return self.nodes[1 - number] if self._apart else self.nodes[number]
 
-    def seconds(self) -> float:
-        """Return the time, in seconds."""
-        return self.time
-
     def now(self) -> int:
         """Return the time, in ms; it never stands still."""
         self._stamp += 1
@@ -81,10 +79,10 @@ class World:
         last = records[arrived - 1].timestamp if arrived else START
         return last + (records[arrived].timestamp - last) * share // 3
 
-    def say(self, what: str) -> None:
+    def say(self, what: str, *about: object) -> None:
         """Tell what happens, if anybody listens."""
         if self._trace is not None:
-            self._trace.append(f"    {what}")
+            self._trace.append(f"    {what % about}")
 
     def taken_over(self, flow: Flow) -> None:
         """Check that a new incarnation began only where Redis had lost something published."""

@@ -8,7 +8,7 @@ import pytest
 
 from segstream.coherence import redis_password
 from segstream.errors import SettingsError
-from segstream.settings import load_settings
+from segstream.settings import load_settings, sources
 
 
 def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,7 +31,27 @@ def test_the_environment_goes_before_the_file(tmp_path: Path, monkeypatch: pytes
             "yesterday",
             "SEGSTREAM_START_FROM: write earliest, latest, or a time with its zone, such as 1997-01-31T12:00:00Z",
         ),
-        ("SEGSTREAM_KAFKKA", "one:9092", "there is no setting SEGSTREAM_KAFKKA"),
+        (
+            "SEGSTREAM_KAFKKA",
+            "one:9092",
+            "^there is no setting SEGSTREAM_KAFKKA; did you mean SEGSTREAM_KAFKA[?] `segstream settings` lists all$",
+        ),
+        ("SEGSTREAM_DRAIN_TIMEOUT", "5m", "^SEGSTREAM_DRAIN_TIMEOUT: it may be 1m at most$"),
+        ("SEGSTREAM_SESSION_TIMEOUT", "100ms", "^SEGSTREAM_SESSION_TIMEOUT: it must be 6s at least$"),
+        ("SEGSTREAM_BATCH", "20000", "^SEGSTREAM_BATCH: it may be 10000 at most$"),
+        (
+            "SEGSTREAM_START_FROM",
+            "1969-12-31",
+            "^SEGSTREAM_START_FROM: Kafka knows no time before 1970; write earliest$",
+        ),
+        ("SEGSTREAM_XYZZY", "1", "^there is no setting SEGSTREAM_XYZZY; `segstream settings` lists all$"),
+        ("SEGSTREAM_GROUP", "", "^SEGSTREAM_GROUP: it is empty; give it a value, or leave it out$"),
+        ("SEGSTREAM_TOPICS", " ,", "^SEGSTREAM_TOPICS: it is empty; give it a value, or leave it out$"),
+        (
+            "SEGSTREAM_REDIS",
+            "redis://:pa#ss@one:6379",
+            "unix:///path; signs such as / # . @ in a password are written %2F %23 %3F %40, or set SEGSTREAM_REDIS_PASSWORD$",
+        ),
         (
             "SEGSTREAM_SETTINGS",
             "/nowhere.toml",
@@ -52,6 +72,28 @@ def test_a_file_that_is_not_toml_is_named(tmp_path: Path, monkeypatch: pytest.Mo
     file.write_text("kafka: one\n")
     monkeypatch.setenv("SEGSTREAM_SETTINGS", str(file))
     with pytest.raises(SettingsError, match=r"segstream\.toml is not TOML: .*line 1"):
+        load_settings()
+
+
+def test_a_file_that_is_no_text_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the byte that is none, and without what stands there; what is set by it nobody knows then."""
+    file = tmp_path / "segstream.toml"
+    file.write_bytes(b'kafka = "one:9092"\n\xff\xfe')
+    monkeypatch.setenv("SEGSTREAM_SETTINGS", str(file))
+    with pytest.raises(SettingsError, match=r"segstream\.toml is not UTF-8 \(byte 19\); save it as that$"):
+        load_settings()
+    assert "kafka" not in sources()
+
+
+def test_a_name_in_the_file_that_is_no_setting_is_told_with_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And with the one that was meant, as for a variable."""
+    file = tmp_path / "segstream.toml"
+    file.write_text('kafak = "one:9092"\n')
+    monkeypatch.setenv("SEGSTREAM_SETTINGS", str(file))
+    said = r"segstream\.toml: there is no setting SEGSTREAM_KAFAK; did you mean SEGSTREAM_KAFKA\?"
+    with pytest.raises(SettingsError, match=said):
         load_settings()
 
 
@@ -132,6 +174,15 @@ WRONG_TOGETHER = [
             ),
         )
         for given in ({"WEB_TOKEN": "short-hunter2"}, {"WEB_TOKEN": "hunter2-hunter2-\u00e9"})
+    ),
+    ({"TOPICS": "events,crm,events"}, "SEGSTREAM_TOPICS names a topic twice; name each once"),
+    (
+        {"TOPICS": "events,segment-dead-letters"},
+        "SEGSTREAM_TOPICS and SEGSTREAM_TOPIC_DEAD_LETTERS both name segment-dead-letters; each needs a topic of its own",
+    ),
+    (
+        {"TOPIC_PUBLISHED": "segment-memberships"},
+        "SEGSTREAM_TOPIC_MEMBERSHIPS and SEGSTREAM_TOPIC_PUBLISHED both name segment-memberships; each needs a topic of",
     ),
     ({"WEB_TOKEN_FILE": "{empty}"}, "SEGSTREAM_WEB_TOKEN_FILE: {empty} is empty; write the password into it"),
     (

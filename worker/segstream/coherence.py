@@ -12,6 +12,14 @@ if TYPE_CHECKING:
     from segstream.settings import Settings
 
 _SCHEMES: Final = ("redis", "rediss", "unix")
+_WRITTEN: Final = (
+    "topic_changes",
+    "topic_memberships",
+    "topic_dead_letters",
+    "topic_rerouted",
+    "topic_published",
+    "topic_samples",
+)
 _HIGHEST_PORT: Final = 65_535
 _SHORTEST_TOKEN: Final = 16
 """Characters; `openssl rand -hex 16` gives 32."""
@@ -30,6 +38,7 @@ def check_together(settings: Settings) -> None:
             f"SEGSTREAM_TOPICS names {settings.topic_rerouted}, which is SEGSTREAM_TOPIC_REROUTED: it is read in any "
             "case, and workers alone write to it; leave it out"
         )
+    _check_topics(settings)
     for address in settings.kafka.split(","):
         _check_address("KAFKA", address.strip())
     _check_kafka_login(settings)
@@ -54,6 +63,20 @@ def check_together(settings: Settings) -> None:
             "SEGSTREAM_FAILPOINT is set: the worker would kill itself. Take it away; a test sets "
             "SEGSTREAM_FAILPOINT_ALLOWED=true, too"
         )
+
+
+def _check_topics(settings: Settings) -> None:
+    """Refuse a topic of two purposes: of what workers write and read again each record would make the next one."""
+    uses = dict.fromkeys(settings.topics, "TOPICS")
+    if len(uses) < len(settings.topics):
+        raise SettingsError("SEGSTREAM_TOPICS names a topic twice; name each once")
+    for setting in _WRITTEN:
+        name = getattr(settings, setting)
+        other = uses.setdefault(name, setting.upper())
+        if other != setting.upper():
+            raise SettingsError(
+                f"SEGSTREAM_{other} and SEGSTREAM_{setting.upper()} both name {name}; each needs a topic of its own"
+            )
 
 
 def kafka_password(settings: Settings) -> Password:
@@ -185,8 +208,14 @@ def _check_redis_url(settings: Settings) -> str:
         parts.scheme != "unix"
         and ((database and not database.isdecimal()) or not (parts.hostname or settings.redis_sentinels))
     ):
+        quoted = (
+            "; signs such as / # ? @ in a password are written %2F %23 %3F %40, or set SEGSTREAM_REDIS_PASSWORD"
+            if "@" in url
+            else ""
+        )
         raise SettingsError(
             "SEGSTREAM_REDIS: the URL cannot be read; write redis://host:port/0, rediss://... for TLS, or unix:///path"
+            + quoted
         )
     password = _check_password(settings, "redis_password")
     if parts.password is not None and password:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Final, NamedTuple
 
@@ -62,7 +63,8 @@ class Evidence(NamedTuple):
             return Explainer(self.user, self.deciders, moment)
         except TooEarlyError as error:
             raise SegstreamError(
-                f"--at: {error}; what was so before is told by `segstream changes --user {self.user.name}`"
+                f"--at: {error}; what was so before is told by `segstream changes --user {shlex.quote(self.user.name)} "
+                "--from earliest`"
             ) from None
 
 

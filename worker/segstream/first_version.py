@@ -41,8 +41,11 @@ async def publish_first(log: DefinitionsLog, path: Path | None, now: int) -> str
         return None
     try:
         text = path.read_text(encoding="utf-8")  # noqa: ASYNC240 - once, before there is anything to hold up
-    except (OSError, UnicodeDecodeError) as error:
-        raise SettingsError(f"SEGSTREAM_DEFINITIONS: cannot read {path}: {error}") from None
+    except OSError as error:
+        raise SettingsError(f"SEGSTREAM_DEFINITIONS: cannot read {path}: {error.strerror}") from None
+    except UnicodeDecodeError as error:
+        message = f"SEGSTREAM_DEFINITIONS: {path} is not UTF-8 (byte {error.start}); save it as that"
+        raise SettingsError(message) from None
     wanted = read_definitions(text, str(path)).content_hash
     number = await log.initial(
         text, wanted, effective_at=0, author="worker", note=f"first start with {path.name}", at=now

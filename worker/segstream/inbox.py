@@ -39,6 +39,11 @@ class Inbox:
     rerouted : str
         The topic of forwarded records, if there is one.
 
+    Attributes
+    ----------
+    taken : int
+        How much memory the records that were taken last take, about.
+
     Examples
     --------
     >>> from segstream.core.events import LogRecord
@@ -52,7 +57,7 @@ class Inbox:
     """
 
     def __init__(self, topics: Iterable[str], most_bytes: int = MOST_BYTES, rerouted: str = "") -> None:
-        self._most_bytes, self.rerouted = most_bytes, rerouted
+        self._most_bytes, self.rerouted, self.taken = most_bytes, rerouted, 0
         self._queues: dict[str, deque[Record]] = {topic: deque() for topic in topics}
         self._bytes = dict.fromkeys(self._queues, 0)
         self._fetched_all: dict[str, bool | None] = dict.fromkeys(self._queues)
@@ -103,15 +108,15 @@ class Inbox:
             self._queues[record.topic].appendleft(record)
             self._bytes[record.topic] += weight(record)
 
-    def take(self, most: int) -> list[Record]:
-        """Return up to ``most`` records, those that arrived first in front."""
+    def take(self, most: int, most_bytes: int = MOST_BATCH_BYTES) -> list[Record]:
+        """Return up to ``most`` records, those that arrived first in front; the last may exceed ``most_bytes``."""
         taken: list[Record] = []
         alone = self._alone()
         if alone is not None:
-            self._take_from(alone, most, taken)
+            self._take_from(alone, most, most_bytes, taken)
             return taken
         size = 0
-        while len(taken) < most and size < MOST_BATCH_BYTES:
+        while len(taken) < most and size < most_bytes:
             queue = self._next()
             if queue is None:
                 break
@@ -120,15 +125,17 @@ class Inbox:
             self._bytes[record.topic] -= length
             size += length
             taken.append(record)
+        self.taken = size
         return taken
 
-    def _take_from(self, topic: str, most: int, taken: list[Record]) -> None:
+    def _take_from(self, topic: str, most: int, most_bytes: int, taken: list[Record]) -> None:
         queue, size = self._queues[topic], 0
-        while queue and len(taken) < most and size < MOST_BATCH_BYTES:
+        while queue and len(taken) < most and size < most_bytes:
             record = queue.popleft()
             size += weight(record)
             taken.append(record)
         self._bytes[topic] -= size
+        self.taken = size
 
     def _alone(self) -> str | None:
         """Return the one topic of which records wait, as it mostly is; None if there is none, or another may be first."""

@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Protocol
 
 from segstream.errors import NewerState, PositionError, SegstreamError
+from segstream.inbox import MOST_BATCH_BYTES
+from segstream.outbox import ENTRY_BYTES
 from segstream.tally import Latency, Tally
 from segstream.upkeep import SLICE, adopt_definitions, adopt_models, drain, sweep, tidy
 
@@ -27,6 +29,17 @@ CANCEL_AGAIN: Final = 1.0
 
 TAKING_OVER: Final = "taking over"
 """A runner's trouble before it has been at work."""
+
+MOST_IN_HAND: Final = 256 << 20
+"""Bytes that a worker's partitions have in hand together, about, before each takes less: some twenty-five full batches,
+more than one process has use for."""
+
+MADE_OF: Final = 16
+"""Bytes that a batch takes until it is committed, for each byte of its records: measured with three changes of each event,
+its changes, the same as they are stored, and as they are sent to Redis, twice."""
+
+LESS: Final = 4
+"""The part of a batch that is taken while there is no room."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +99,10 @@ class Runner:
     pace : Pace
     tally : Tally, optional
         Where to count.
+    room : callable, optional
+        Tells whether the worker's partitions together may have more in hand. While they may not, a partition begins
+        nothing before all it has committed is published, and takes a part of a batch only: so none of them waits for
+        another, whatever becomes of that.
 
     Attributes
     ----------
@@ -107,6 +124,7 @@ class Runner:
         owner: Owner,
         pace: Pace,
         tally: Tally | None = None,
+        room: Callable[[], bool] = lambda: True,
     ) -> None:
         self.number, self.inbox = number, inbox
         self.flow: Flow | None = None
@@ -114,7 +132,8 @@ class Runner:
         self._stop = asyncio.Event()
         self.known_until = 0
         self._untold_since: float | None = None
-        self._make_flow, self._owner, self._pace = make_flow, owner, pace
+        self._make_flow, self._owner, self._pace, self._room = make_flow, owner, pace, room
+        self._making = 0
         self._applied: Mapping[str, int] = {}
         self._news = asyncio.Event()
         self._told = asyncio.Event()
@@ -133,10 +152,18 @@ class Runner:
         since = self._untold_since
         return 0.0 if since is None else asyncio.get_running_loop().time() - since
 
+    @property
+    def in_hand(self) -> int:
+        """How much memory it takes, about, what is not committed of a batch, and what is and waits to be published."""
+        return self._making + ENTRY_BYTES * self._parcels()
+
+    def _parcels(self) -> int:
+        return 0 if self.flow is None else len(self.flow.partition.parcels)
+
     def waits_for(self) -> str:
         """Return, in words, what keeps records from being applied while they wait: those before them."""
-        parcels = 0 if self.flow is None else len(self.flow.partition.parcels)
-        if parcels >= self._pace.backlog:
+        parcels = self._parcels()
+        if parcels >= self._backlog(room=self._room()):
             return f"{parcels} parcels wait to be published; the last transaction took {self._tally.transactions.last:.2f} s"
         return f"{len(self.inbox):,} records wait; the last commit to Redis took {self._tally.commits.last:.2f} s"
 
@@ -199,7 +226,7 @@ class Runner:
     async def _serve(self, flow: Flow) -> None:
         """Work and publish side by side; the first error ends both."""
         self._worked = False
-        tasks = [asyncio.ensure_future(self._work(flow)), asyncio.ensure_future(self._publish(flow))]
+        tasks = [asyncio.create_task(self._work(flow)), asyncio.create_task(self._publish(flow))]
         try:
             await asyncio.gather(*tasks)
             await tidy(flow.partition)
@@ -213,9 +240,10 @@ class Runner:
         while not self._stop.is_set():
             self._news.clear()
             busy = False
-            if len(flow.partition.parcels) < self._pace.backlog:
+            room = self._room()
+            if len(flow.partition.parcels) < self._backlog(room=room):
                 await self._pass_time(flow)
-                busy = await self._apply(flow)
+                busy = await self._apply(flow, 1 if room else LESS)
                 busy = await drain(flow.partition) or busy
                 busy = await adopt_definitions(flow.partition, flow.partition.meta.clock) or busy
                 busy = await adopt_models(flow.partition) or busy
@@ -233,6 +261,10 @@ class Runner:
         self._worked = True
         self._told.set()
 
+    def _backlog(self, *, room: bool) -> int:
+        """Return how many parcels that wait to be published keep anything new from being begun."""
+        return self._pace.backlog if room else 1
+
     async def _pass_time(self, flow: Flow) -> None:
         """Move the clock to the moment up to which all that arrived is applied."""
         moment = self.known_until
@@ -243,12 +275,16 @@ class Runner:
         ):
             flow.partition.advance_clock(moment)
 
-    async def _apply(self, flow: Flow) -> bool:
-        records = self.inbox.take(self._pace.batch)
+    async def _apply(self, flow: Flow, part: int) -> bool:
+        records = self.inbox.take(max(self._pace.batch // part, 1), MOST_BATCH_BYTES // part)
         if not records:
             return False
         before = flow.partition.meta.sequence
-        taken = await flow.process(records)
+        self._making = MADE_OF * self.inbox.taken
+        try:
+            taken = await flow.process(records)
+        finally:
+            self._making = 0
         if taken < len(records):
             self.inbox.put_back(records[taken:])
         if taken:

@@ -10,7 +10,7 @@ import contextlib
 import os
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Final, Literal
 
 from pydantic import BeforeValidator, Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -22,8 +22,12 @@ from pydantic_settings import (
 )
 
 from segstream.coherence import check_together
-from segstream.core.time import parse_duration, parse_time
+from segstream.core.closest import closest
+from segstream.core.time import format_duration, parse_duration, parse_time
 from segstream.errors import SettingsError
+
+if TYPE_CHECKING:
+    from pydantic_core import ErrorDetails
 
 PREFIX: Final = "SEGSTREAM_"
 
@@ -39,15 +43,18 @@ def _names(value: object) -> object:
 def _start(value: object) -> object:
     if isinstance(value, str) and value not in ("earliest", "latest"):
         try:
-            parse_time(value)
+            before = parse_time(value) < 0
         except ValueError:
             raise ValueError(
                 "write earliest, latest, or a time with its zone, such as 1997-01-31T12:00:00Z"
             ) from None
+        if before:
+            raise ValueError("Kafka knows no time before 1970; write earliest")
     return value
 
 
-Milliseconds = Annotated[int, BeforeValidator(_milliseconds), Field(ge=0)]
+_DURATION: Final = BeforeValidator(_milliseconds)
+Milliseconds = Annotated[int, _DURATION, Field(ge=0)]
 Names = Annotated[tuple[str, ...], NoDecode, BeforeValidator(_names)]
 
 
@@ -245,19 +252,45 @@ def load_settings(**given: Any) -> Settings:
     unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
     unknown = [name for name in unknown if not name.startswith(f"{PREFIX}TEST_")]
     if unknown:
-        raise SettingsError(f"there is no setting {unknown[0]}; `segstream settings` lists all")
+        raise SettingsError(_no_setting(unknown[0]))
     try:
         settings = Settings(**given)
     except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{PREFIX}SETTINGS: {path} is not TOML: {error}") from None
+    except UnicodeDecodeError as error:
+        raise SettingsError(
+            f"{PREFIX}SETTINGS: {path} is not UTF-8 (byte {error.start}); save it as that"
+        ) from None
     except ValidationError as error:
-        problems = [
-            f"{PREFIX}{'.'.join(map(str, e['loc'])).upper()}: {e['msg'].removeprefix('Value error, ')}"
-            for e in error.errors()
-        ]
-        raise SettingsError("; ".join(problems)) from None
+        raise SettingsError("; ".join(map(_problem, error.errors()))) from None
     check_together(settings)
     return settings
+
+
+def _no_setting(name: str) -> str:
+    close = closest(name.removeprefix(PREFIX), [field.upper() for field in Settings.model_fields])
+    return f"there is no setting {name}; {f'did you mean {PREFIX}{close}? ' if close else ''}`segstream settings` lists all"
+
+
+def _problem(error: ErrorDetails) -> str:
+    name = f"{PREFIX}{'.'.join(map(str, error['loc'])).upper()}"
+    match error["type"]:
+        case "extra_forbidden":  # only the file may have what is none; of the environment it is told before
+            return f"{os.environ.get(f'{PREFIX}SETTINGS', 'the arguments')}: {_no_setting(name)}"
+        case "less_than_equal":
+            return f"{name}: it may be {_bound(error['loc'], error['ctx']['le'])} at most"
+        case "greater_than_equal":
+            return f"{name}: it must be {_bound(error['loc'], error['ctx']['ge'])} at least"
+        case "too_short" | "string_too_short":
+            return f"{name}: it is empty; give it a value, or leave it out"
+        case _:
+            return f"{name}: {error['msg'].removeprefix('Value error, ')}"
+
+
+def _bound(place: tuple[int | str, ...], bound: int) -> str:
+    """Return a bound as one would write it: durations are in ms only within the program."""
+    field = Settings.model_fields[str(place[0])]
+    return format_duration(bound) if _DURATION in field.metadata else str(bound)
 
 
 def sources() -> dict[str, str]:
@@ -267,7 +300,7 @@ def sources() -> dict[str, str]:
     """
     found: dict[str, str] = {}
     if path := os.environ.get(f"{PREFIX}SETTINGS"):
-        with contextlib.suppress(OSError, tomllib.TOMLDecodeError):
+        with contextlib.suppress(OSError, ValueError):  # not TOML, not UTF-8
             found = dict.fromkeys(tomllib.loads(Path(path).read_text(encoding="utf-8")), path)
     return found | {
         name.lower().removeprefix(PREFIX.lower()): "environment"

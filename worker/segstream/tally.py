@@ -201,5 +201,8 @@ class Tally:
 
 
 def _add(total: Counts, counts: Counts) -> None:
-    for field in fields(Counts):
-        setattr(total, field.name, getattr(total, field.name) + getattr(counts, field.name))
+    for name in _COUNTED:
+        setattr(total, name, getattr(total, name) + getattr(counts, name))
+
+
+_COUNTED: Final = [field.name for field in fields(Counts)]

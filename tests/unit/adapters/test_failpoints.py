@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from segstream.adapters.failpoints import POINTS, arm
+from segstream.adapters.failpoints import FREEZES, POINTS, arm
 from segstream.errors import SettingsError
 from segstream.settings import load_settings
 
@@ -79,6 +79,11 @@ print(*[round((after - before) / 3_600_000) for before, after in zip(steps, step
 
 def test_every_point_can_be_armed() -> None:
     """What they put themselves around is there."""
-    code = "from segstream.adapters.failpoints import POINTS, arm\nfor point in POINTS: arm(f'{point}:1')\nprint(len(POINTS))"
-    done = run(code)
-    assert done.stdout == f"{len(POINTS)}\n", done.stderr
+    points = [*POINTS, *FREEZES]
+    done = run(f"""
+from segstream.adapters.failpoints import arm
+for point in {points}:
+    arm(f"{{point}}:1")
+print("armed")
+""")
+    assert done.stdout == "armed\n", done.stderr

@@ -127,6 +127,8 @@ async def test_a_log_that_cannot_be_read_on_is_put_off_alone_and_named(
         await fetcher.fetch()
         await fetcher.fetch()
     assert consumer.held == {EVENTS}
+    assert fetcher.paused == set(), "it waits for an operator, not for room"
+    assert fetcher.unreadable == {0: str(stop.error)}
     assert [(log["event"], log["topic"], log["partition"], log["offset"]) for log in logs] == [
         ("unreadable", "events", 0, 1)
     ]
@@ -138,3 +140,11 @@ async def test_a_log_that_cannot_be_read_on_is_put_off_alone_and_named(
     await fetcher.fetch()
     await fetcher.fetch()
     assert consumer.held == set()
+    assert fetcher.unreadable == {0: str(stop.error)}, "it is not known yet whether it can be read now"
+    consumer.fetched = [{EVENTS: [LogRecord("events", 0, 1, 30, b"ada", b"{}")]}]
+    await fetcher.fetch()
+    assert fetcher.unreadable == {}
+    consumer.fetched = [{EVENTS: [stop]}]
+    await fetcher.fetch()
+    holdings.runners[0] = Runner(0, World([(0, "version: 1")]).flow, inbox, cast("Owner", None), Pace())
+    assert fetcher.unreadable == {}, "a new owner has its own look"

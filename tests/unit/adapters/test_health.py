@@ -8,6 +8,7 @@ import pytest
 from aiokafka import TopicPartition
 
 from segstream.adapters.health import LIVE_LIMIT, UNTOLD_LIMIT
+from segstream.adapters.kafka.records import Unreadable
 from segstream.runner import Pace
 from tests.unit.adapters.test_metrics import LOG, Members, Worker, order
 from tests.unit.flow.worlds import START, feed
@@ -19,6 +20,19 @@ class Full(Members):
     def paused(self) -> set[TopicPartition]:
         """Return the log."""
         return {LOG}
+
+
+class Damaged(Full):
+    """A consumer whose log cannot be read on at an offset."""
+
+    stop = Unreadable(LOG, 17, 20, ValueError("Invalid CRC"))
+
+    async def getmany(self, **_options: int) -> dict[TopicPartition, list[Unreadable]]:
+        """Return what stands for no record."""
+        return {LOG: [self.stop]}
+
+    def pause(self, there: TopicPartition) -> None:
+        """Accept."""
 
 
 @pytest.fixture
@@ -78,6 +92,23 @@ async def test_a_partition_that_has_told_nothing_for_long_is_in_trouble(worker: 
     assert not ready.well
     assert "Kafka has taken nothing that is to be published for 11 s" in ready.body["troubles"]["0"]
     assert (worker.value("untold_seconds", partition="0") or 0) > UNTOLD_LIMIT
+
+
+async def test_a_partition_that_stands_before_what_cannot_be_read_says_so(worker: Worker) -> None:
+    """It is not worked on, as with any other trouble: which log, which offset, what to do."""
+    await worker.own()
+    worker.holdings.member = Damaged()
+    await worker.fetcher.fetch()
+    ready = worker.health.ready()
+    assert not ready.well
+    assert "paused" not in ready.body
+    said = ready.body["troubles"]["0"]
+    assert said.startswith("events-0, offset 17: cannot be read (Invalid CRC)")
+    assert "`segstream reset --partition 0 --topic events --keep-state --to 20`" in said
+    found = worker.health.info()["partitions"]["0"]
+    assert (found["state"], found["trouble"]) == ("troubled", said)
+    assert worker.value("ready") == 0
+    assert worker.value("partition_state", partition="0", state="troubled") == 1
 
 
 def _order_of(user: str) -> bytes:

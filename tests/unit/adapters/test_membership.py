@@ -18,7 +18,7 @@ from segstream.adapters.vitals import Vitals
 from segstream.errors import Fenced, ServerError
 from segstream.flow import Flow
 from segstream.inbox import Inbox
-from segstream.runner import Pace, Runner
+from segstream.runner import MOST_IN_HAND, Pace, Runner
 from segstream.tally import Tally
 from tests.unit.flow.worlds import START, World, record, track
 
@@ -79,7 +79,7 @@ class Group:
             Tally(),
             Rivals("segstream-0"),
             make_consumer=never,
-            make_flow=never,
+            make_flow=lambda _number, _owned: self.world.flow(),
             partitions=lambda: 1,
             pace=Pace(),
             inbox_bytes=1 << 20,
@@ -168,3 +168,14 @@ async def test_a_membership_that_another_worker_takes_again_and_again_is_told_on
     lines = [line for line in logged if line["event"] == "membership_lost"]
     assert [line["log_level"] for line in lines] == ["warning"]
     assert "is SEGSTREAM_INSTANCE_ID=segstream-0 set for another worker, too?" in lines[0]["error"]
+
+
+async def test_partitions_have_room_for_so_much_in_hand_together(group: Group) -> None:
+    """Each runner asks for all of them: what one has in hand leaves less for the others."""
+    group.membership.assigned([LOG])
+    runner = group.holdings.runners[0]
+    assert runner._room()
+    group.holdings.runners[1] = group.former
+    group.former._making = MOST_IN_HAND
+    assert not runner._room()
+    await group.membership.release(1)

@@ -128,6 +128,51 @@ def test_applying_a_faulty_file_shows_the_place(bad: str, capsys: pytest.Capture
     assert lines[2].index("^") == lines[1].index("orderz")
 
 
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        (["--note", "n\udcff"], "--note 'n\\udcff' is not UTF-8; write it as that"),
+        (["--author", "\udcff"], "--author '\\udcff' is not UTF-8; write it as that"),
+        (["--timeout", "ten"], "--timeout: 'ten' is not a duration; write for instance 90s, 15m, 1h or 7d"),
+    ],
+)
+def test_a_wrong_option_is_told_before_anything_is_published(
+    good: str, options: list[str], told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Before any server is asked, needed or not."""
+    assert main(["apply", good, "--yes", *options]) == 2
+    assert capsys.readouterr().err == f"segstream: {told}\n"
+
+
+def test_of_a_file_that_is_far_too_long_only_the_beginning_is_read(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Somebody may name a log, or the events, in place of the definitions: `/dev/zero` never ends."""
+    assert main(["validate", "/dev/zero"]) == 1
+    assert capsys.readouterr().err.startswith("/dev/zero:1:1048577: the file has more than 1,048,576 bytes,")
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+def test_the_place_of_a_byte_that_is_no_text_counts_lines_and_characters(
+    end: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """However lines end, and however far down it is."""
+    file = tmp_path / "latin.yaml"
+    file.write_bytes(f"# ü{end}".encode() * 5_000 + b"a: \xfc")
+    assert main(["validate", str(file)]) == 1
+    assert capsys.readouterr().err.splitlines()[0].startswith(f"{file}:5001:4: not UTF-8 (byte ")
+
+
+def test_a_file_with_the_line_ends_of_windows_is_read_like_any(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """With the mark at its beginning that editors there write."""
+    file = tmp_path / "windows.yaml"
+    file.write_bytes(b"\xef\xbb\xbf" + BAD.replace("\n", "\r\n").encode())
+    assert main(["validate", str(file)]) == 1
+    assert capsys.readouterr().err.splitlines()[0].startswith(f"{file}:5:18: unknown name 'orderz'")
+
+
 def test_a_server_that_is_not_there_is_one_line(
     good: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

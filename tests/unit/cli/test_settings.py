@@ -94,7 +94,9 @@ def test_a_mistake_is_told_after_the_list(
     assert main(["settings"]) == 1
     told = capsys.readouterr()
     assert "SEGSTREAM_CLOCK=arrival\n" in told.out
-    assert told.err == "segstream: there is no setting SEGSTREAM_CLOK; `segstream settings` lists all\n"
+    assert told.err == (
+        "segstream: there is no setting SEGSTREAM_CLOK; did you mean SEGSTREAM_CLOCK? `segstream settings` lists all\n"
+    )
     assert main(["settings", "--json"]) == 1
     assert capsys.readouterr().out == ""
 

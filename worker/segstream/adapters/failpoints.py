@@ -1,4 +1,4 @@
-"""Ways to die on purpose: a worker that kills itself at the n-th passage of a named point. For tests of delivery.
+"""Ways to die on purpose: a worker that kills or freezes itself at the n-th passage of a named point. For tests of delivery.
 
 Nothing here is on anybody's way: `arm` puts itself around methods of the adapters, once, when a setting says so.
 """
@@ -9,10 +9,13 @@ import functools
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import Callable
 from typing import Any, Final
 
+import structlog
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
+from aiokafka.producer.sender import Sender
 from redis.asyncio.connection import AbstractConnection
 
 from segstream.adapters.kafka.publisher import KafkaPublisher
@@ -27,13 +30,13 @@ Passed = Callable[[], None]
 
 
 def arm(failpoint: str) -> None:
-    """Kill this process with SIGKILL at a point of its work, or let signals step its clock.
+    """Kill this process with SIGKILL at a point of its work, freeze it at one, or let signals step its clock.
 
     Parameters
     ----------
     failpoint : str
-        One of `POINTS` and which passage of it, such as ``after-commit:37``; or ``clock:3600``: with each SIGUSR1 the
-        wall clock goes forward so many seconds, with each SIGUSR2 back.
+        One of `POINTS` or `FREEZES` and which passage of it, such as ``after-commit:37``; or ``clock:3600``: with each
+        SIGUSR1 the wall clock goes forward so many seconds, with each SIGUSR2 back.
 
     Raises
     ------
@@ -45,9 +48,11 @@ def arm(failpoint: str) -> None:
         _step_clock(int(number))
     elif name in POINTS:
         POINTS[name](_killer(int(number)))
+    elif name in FREEZES:
+        FREEZES[name](int(number))
     else:
         raise SettingsError(
-            f"SEGSTREAM_FAILPOINT: there is no point {name}; write one of {', '.join(POINTS)} or clock"
+            f"SEGSTREAM_FAILPOINT: there is no point {name}; write one of {', '.join([*POINTS, *FREEZES])} or clock"
         )
 
 
@@ -124,6 +129,42 @@ def _at_commits_reply(*, whole: bool) -> Callable[[Passed], None]:
     return install
 
 
+def _freeze(passages: int, *, announced: bool) -> None:
+    """Stop this process (SIGSTOP) while all records of a transaction lie in the producer's buffer.
+
+    aiokafka sends none of them before the coordinator knows where they go: here it is about to be told of a
+    transaction's first ones, or has just been told and holds that transaction open.
+    """
+    original, left = Sender._do_add_partitions_to_txn, passages  # noqa: SLF001 - all that is in between is private
+
+    def passed(sender: Any) -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            queued = Counter[str]()
+            for there, batches in sender._message_accumulator._batches.items():  # noqa: SLF001
+                queued[there.topic] += sum(batch.record_count for batch in batches)
+            structlog.get_logger("segstream").warning(
+                "frozen",
+                transaction=sender._txn_manager.transactional_id,  # noqa: SLF001
+                queued=dict(queued),
+                announced=sorted(there.topic for there in sender._txn_manager.txn_partitions),  # noqa: SLF001
+            )
+            os.kill(os.getpid(), signal.SIGSTOP)
+
+    @functools.wraps(original)
+    async def wrapped(sender: Any, partitions: Any) -> Any:
+        first = not sender._txn_manager.txn_partitions  # noqa: SLF001
+        if first and not announced:
+            passed(sender)
+        result = await original(sender, partitions)
+        if first and announced and sender._txn_manager.txn_partitions:  # noqa: SLF001
+            passed(sender)
+        return result
+
+    setattr(Sender, "_do_add_partitions_to_txn", wrapped)  # noqa: B010
+
+
 def _step_clock(seconds: int) -> None:
     """Let the wall clock jump at a signal, as NTP or an operator makes it; the monotonic one goes on."""
     offset, real = 0, time.time_ns
@@ -151,3 +192,9 @@ POINTS: Final = {
 }
 """In the order in which a batch passes them: fetched; states loaded; the commit script's reply half read, and read;
 durable; sent to Kafka and not committed; committed and not in the read model; there; acknowledged."""
+
+FREEZES: Final = {
+    "freeze-queued": functools.partial(_freeze, announced=False),
+    "freeze-announced": functools.partial(_freeze, announced=True),
+}
+"""A transaction's records are in the producer's buffer; and besides, its coordinator knows where they go."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from segstream.adapters.holdings import Holdings
     from segstream.adapters.kafka.records import Unreadable
+    from segstream.runner import Runner
 
 INBOX_BATCHES: Final = 4
 """Records kept per topic and partition, in batches: enough that the next batch is there when one is done."""
@@ -52,14 +53,24 @@ class Fetcher:
         self.reached: dict[TopicPartition, int] = {}
         self.pauses = 0
         self._put_off: dict[TopicPartition, float] = {}
+        self._stopped: dict[TopicPartition, tuple[Runner, Unreadable]] = {}
         self._log = structlog.get_logger("segstream")
 
     @property
     def paused(self) -> set[int]:
         """The partition numbers with a log from which nothing is fetched until there is room."""
         member = self._holdings.member
-        waiting = () if member is None else member.paused()
+        waiting = set() if member is None else member.paused() - self._put_off.keys()
         return {there.partition for there in waiting if self._holdings.fetched_for(there) is not None}
+
+    @property
+    def unreadable(self) -> dict[int, str]:
+        """By partition number: what cannot be unpacked of a log there, and what to do; until something behind it is read."""
+        return {
+            there.partition: str(stopped.error)
+            for there, (runner, stopped) in self._stopped.items()
+            if self._holdings.fetched_for(there) is runner
+        }
 
     async def fetch(self) -> bool:
         """Wait for records and put them into the inboxes; return whether there were any.
@@ -78,6 +89,7 @@ class Fetcher:
                 continue
             high = consumer.highwater(there)
             last = records[-1].offset
+            self._stopped.pop(there, None)
             runner.inbox.add(there.topic, records, fetched_all=high is not None and last + 1 >= high)
             self.reached[there] = last
             if runner.inbox.waiting(there.topic) >= self._room or runner.inbox.full(there.topic):
@@ -86,7 +98,8 @@ class Fetcher:
             runner.poke()
         for there, stopped in unreadable.items():
             # What came before it is applied first, and then it is fetched again.
-            if there not in fetched and self._holdings.fetched_for(there) is not None:
+            if there not in fetched and (runner := self._holdings.fetched_for(there)) is not None:
+                self._stopped[there] = runner, stopped
                 self._put(there, stopped)
         await self._pass_markers()
         self._resume()

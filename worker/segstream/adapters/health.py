@@ -106,8 +106,8 @@ class Health:
         if (error := self._steps.failing.get(CHECK_REDIS)) is not None:
             troubles["redis"] = error
         for number, runner in sorted(self._holdings.runners.items()):
-            if runner.trouble:
-                troubles[str(number)] = runner.trouble
+            if trouble := trouble_of(runner, self._fetcher):
+                troubles[str(number)] = trouble
             elif (untold := runner.untold_for()) > UNTOLD_LIMIT:
                 troubles[str(number)] = (
                     f"Kafka has taken nothing that is to be published for {untold:.0f} s; check brokers and output topics"
@@ -134,17 +134,22 @@ class Health:
             },
             "models": {} if definitions is None else self._library.newest_models(readable, {}),
             "partitions": {
-                str(number): _partition_info(runner)
+                str(number): _partition_info(runner, trouble_of(runner, self._fetcher))
                 for number, runner in sorted(self._holdings.runners.items())
             },
         }
 
 
-def state_of(runner: Runner) -> str:
-    """Return one of `STATES`."""
-    if not runner.trouble:
+def trouble_of(runner: Runner, fetcher: Fetcher) -> str:
+    """Return why a partition owned is not at work, or stands before what cannot be read; empty if neither is so."""
+    return runner.trouble or fetcher.unreadable.get(runner.number, "")
+
+
+def state_of(trouble: str) -> str:
+    """Return which of `STATES` a partition with this trouble is in."""
+    if not trouble:
         return "ready"
-    return "taking_over" if runner.trouble == TAKING_OVER else "troubled"
+    return "taking_over" if trouble == TAKING_OVER else "troubled"
 
 
 STATES: Final = ("taking_over", "ready", "troubled")
@@ -159,10 +164,10 @@ def program_version() -> str:
         return "unknown"
 
 
-def _partition_info(runner: Runner) -> dict[str, Any]:
-    found: dict[str, Any] = {"state": state_of(runner)}
-    if runner.trouble:
-        found["trouble"] = runner.trouble
+def _partition_info(runner: Runner, trouble: str) -> dict[str, Any]:
+    found: dict[str, Any] = {"state": state_of(trouble)}
+    if trouble:
+        found["trouble"] = trouble
     if runner.flow is not None and runner.flow.partition.bases:
         partition = runner.flow.partition
         meta, basis = partition.meta, partition.bases[-1]
@@ -173,7 +178,7 @@ def _partition_info(runner: Runner) -> dict[str, Any]:
             "definitions_version": basis.definitions,
             "model_version": basis.models,
             "sweeping": bool(meta.sweep),
-            "offsets": dict(partition.applied),
+            "offsets": dict(sorted(partition.applied.items())),
             # Highest offset of each source partition whose records were forwarded here.
             **({"forwarded": dict(meta.forwarded)} if meta.forwarded else {}),
         }

@@ -18,7 +18,7 @@ from segstream.adapters.kafka.errors import kafka_errors
 from segstream.adapters.positions import check_partitions, find_positions
 from segstream.errors import Fenced, NewerState, SegstreamError, StateLost
 from segstream.inbox import Inbox, share_of
-from segstream.runner import Runner
+from segstream.runner import MOST_IN_HAND, Runner
 
 if TYPE_CHECKING:
     from collections.abc import Awaitable, Callable, Collection
@@ -144,7 +144,7 @@ class Membership:
             topics = [there.topic for there in assigned if there.partition == number]
             make_flow = partial(self._make_flow, number, len(numbers))
             inbox = Inbox(topics, share_of(self._inbox_bytes, len(assigned)), self._rerouted)
-            runner = Runner(number, make_flow, inbox, self, self._pace, self._tally)
+            runner = Runner(number, make_flow, inbox, self, self._pace, self._tally, self._has_room)
             self._holdings.runners[number] = runner
             self._runs[number] = asyncio.create_task(self._run(runner), name=f"partition-{number}")
         self._log.info("assigned", partitions=numbers)
@@ -255,6 +255,10 @@ class Membership:
     def _at_work(self, runner: Runner) -> bool:
         """Tell whether it is this one that works on its number: one given up may end late, beside its successor."""
         return self._holdings.runners.get(runner.number) is runner
+
+    def _has_room(self) -> bool:
+        """Tell whether all partitions together have less in hand than a worker should."""
+        return sum(runner.in_hand for runner in self._holdings.runners.values()) < MOST_IN_HAND
 
     def _logs(self, number: int) -> list[TopicPartition]:
         return [there for there in self._holdings.assigned() if there.partition == number]

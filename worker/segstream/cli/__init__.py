@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO, cast
 
 _EXTRAS = {
     "confluent_kafka": "worker,local",
@@ -13,6 +17,7 @@ _EXTRAS = {
     "jgo": "worker,local-kafka",
 }
 _OWN = ("segstream", "segstream_schemas")
+_NOT_WRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -23,6 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     argv : sequence of str, optional
         Arguments without the program's name; those of this process otherwise.
     """
+    _open_streams()
     try:
         program = importlib.import_module("segstream.cli.main_app")
         # Some commands import what they need only now.
@@ -36,4 +42,25 @@ def main(argv: Sequence[str] | None = None) -> int:
         extras = _EXTRAS.get(missing, "worker")
         sys.stderr.write(f"segstream: {missing} is not installed: pip install 'segstream[{extras}]'\n")
         return 1
+    except OSError as error:
+        # Of a file it would name the file. A pipe closed early is typer's matter: it ends with 1, in silence.
+        if error.filename is not None or error.errno not in _NOT_WRITTEN:
+            raise
+        sys.stderr.write(
+            f"segstream: cannot write the output ({error.strerror}); free space or write elsewhere; what the command was "
+            "to do may have been done\n"
+        )
+        sys.stdout = _nowhere("w")  # else Python tries once more at the end
+        return 1
     return code
+
+
+def _open_streams() -> None:
+    """Open what the caller has closed (``>&-``), so that writing there is no error, and no socket takes its number."""
+    for name, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, name) is None:
+            setattr(sys, name, _nowhere(mode))
+
+
+def _nowhere(mode: str) -> TextIO:
+    return cast("TextIO", Path(os.devnull).open(mode, encoding="utf-8"))

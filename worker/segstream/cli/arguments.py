@@ -29,7 +29,8 @@ At = Annotated[
     str | None,
     typer.Option(
         metavar="TIME",
-        help="From when it counts, as in 2026-01-31T12:00Z; by default 5 s from now, at once in replays.",
+        help="From when it counts, as in 2026-01-31T12:00+01:00, in UTC where no zone is given; by default 5 s from now, "
+        "at once in replays.",
     ),
 ]
 Note = Annotated[str, typer.Option(metavar="TEXT", help="Why.")]
@@ -63,7 +64,9 @@ Kafka = Annotated[
 
 
 def read(file: Path) -> str:
-    """Return a file's text.
+    r"""Return a file's text.
+
+    Line breaks are ``\n``. Of a file that is far too long only as much is read as shows that it is.
 
     Raises
     ------
@@ -72,15 +75,25 @@ def read(file: Path) -> str:
     UsageError
         If it cannot be read.
     """
+    from segstream.core.definitions.source import MAX_BYTES
+
+    most = 2 * MAX_BYTES + 4  # a break may take two bytes, a mark at the beginning three
     try:
-        return file.read_text(encoding="utf-8")
+        with file.open("rb") as opened:
+            content = opened.read(most)
+        text = content.decode("utf-8", "strict" if len(content) < most else "replace")
     except UnicodeDecodeError as error:
-        before = error.object[: error.start].decode()
+        before = _unified(error.object[: error.start].decode())
         line, column = before.count("\n") + 1, len(before) - before.rfind("\n")
         message = f"not UTF-8 (byte {error.start}); save the file as UTF-8"
         raise DefinitionError(message, str(file), line, column, before[before.rfind("\n") + 1 :]) from None
     except OSError as error:
         raise UsageError(f"cannot read {file}: {error.strerror}") from None
+    return _unified(text)
+
+
+def _unified(text: str) -> str:
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def moment(text: str, option: str) -> int:
@@ -137,15 +150,26 @@ def user_id(text: str) -> str:
     UsageError
         If it is no text: no event can have had it.
     """
-    try:
-        text.encode()
-    except UnicodeEncodeError:
-        raise UsageError(f"the user {text!r} is not UTF-8; ids are text") from None
+    check_text(text, "the user")
     return text
 
 
+def check_text(text: str, what: str) -> None:
+    """Check that what was given is text.
+
+    Raises
+    ------
+    UsageError
+        If it is not: the terminal or script that called is set to another encoding.
+    """
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"{what} {text!r} is not UTF-8; write it as that") from None
+
+
 def since(text: str) -> int:
-    """Return the moment (ms) from which on ``--since`` counts.
+    """Return the moment (ms) from which on ``--since`` counts; Kafka knows none before 1970.
 
     Raises
     ------
@@ -154,4 +178,4 @@ def since(text: str) -> int:
     """
     import time
 
-    return time.time_ns() // 1_000_000 - duration(text, "--since")
+    return max(0, time.time_ns() // 1_000_000 - duration(text, "--since"))

@@ -27,6 +27,7 @@ class Wanted(NamedTuple):
     segment: str | None
     limit: int | None
     json: bool
+    coloured: bool
 
 
 def changes(
@@ -68,6 +69,7 @@ def changes(
 
     In order for each user. What is not committed is not shown. Ctrl-C ends it.
     """
+    from segstream.cli.tables import coloured
     from segstream.settings import load_settings
 
     if since_ is not None and from_ is not None:
@@ -76,12 +78,12 @@ def changes(
         user_id(user)
     begin: Start
     if from_ is not None:
-        begin = from_ if from_ in ("earliest", "latest") else moment(from_, "--from")  # type: ignore[assignment]  # one of the two
+        begin = from_ if from_ in ("earliest", "latest") else max(0, moment(from_, "--from"))  # type: ignore[assignment]  # one of the two
     elif follow and since_ is None:
         begin = "latest"
     else:
         begin = since(since_ or LOOKED_BACK)
-    run(_print(load_settings(), Wanted(begin, follow, user, segment, limit, json)))
+    run(_print(load_settings(), Wanted(begin, follow, user, segment, limit, json, coloured())))
 
 
 async def _print(settings: Settings, wanted: Wanted) -> None:
@@ -90,9 +92,8 @@ async def _print(settings: Settings, wanted: Wanted) -> None:
     from segstream.core.events import raw_id
     from segstream.core.partitioning import partitioner
 
-    if wanted.segment is not None:
-        await _doubt(settings, wanted.segment)
-    left = wanted.limit
+    doubted = wanted.segment is not None and await _doubt(settings, wanted.segment)
+    shown = 0
     async with ChangeLog(kafka_settings(settings), settings.topic_changes) as log:
         numbers = []
         if wanted.user is not None:
@@ -100,14 +101,24 @@ async def _print(settings: Settings, wanted: Wanted) -> None:
         await log.start(wanted.begin, numbers, settled=not wanted.follow)
         async for records in log.batches(follow=wanted.follow):
             for record in records:
-                if _show(record, wanted) and left is not None:
-                    left -= 1
-                    if left == 0:
-                        return
+                shown += _show(record, wanted)
+                if shown == wanted.limit:
+                    return
+    if not (shown or doubted):
+        typer.echo(_nothing(wanted.begin), err=True)
 
 
-async def _doubt(settings: Settings, segment: str) -> None:
-    """Warn if there never was such a segment: nothing would be printed, and nothing said."""
+def _nothing(begin: Start) -> str:
+    """Return what to say where there was nothing to print: an empty screen may also be a wrong address."""
+    from segstream.core.time import format_time
+
+    if isinstance(begin, str):
+        return "no change that fits was published"
+    return f"no change that fits was published since {format_time(begin)}; --from earliest looks further back"
+
+
+async def _doubt(settings: Settings, segment: str) -> bool:
+    """Warn if there never was such a segment, and return whether it was so."""
     from segstream.planning import doubt
 
     try:
@@ -116,6 +127,7 @@ async def _doubt(settings: Settings, segment: str) -> None:
         told = f"cannot tell whether there is a segment {segment!r}: {failure}"
     if told is not None:
         typer.echo(f"warning: {told}", err=True)
+    return told is not None
 
 
 def _show(record: Any, wanted: Wanted) -> bool:
@@ -136,7 +148,8 @@ def _show(record: Any, wanted: Wanted) -> bool:
     if wanted.json:
         typer.echo(record.value.decode())
     else:
-        typer.secho(line, fg={"entered": "green", "exited": "yellow"}.get(change["change"]))
+        colour = {"entered": "green", "exited": "yellow"}.get(change["change"]) if wanted.coloured else None
+        typer.echo(line if colour is None else typer.style(line, fg=colour))
     return True
 
 

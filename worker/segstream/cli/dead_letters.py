@@ -48,7 +48,7 @@ def list_(
         bool, typer.Option("--json", help="Print one JSON object per line, the original in it as base64.")
     ] = False,
 ) -> None:
-    """List dead letters in the order they were told, the newest at the end, then count all by reason."""
+    """List dead letters in the order they were published, the newest at the end, then count all by reason."""
     from segstream.settings import load_settings
 
     wanted = wanted_by(reason, topic, user, since, until)

@@ -110,13 +110,14 @@ def apply(
     from segstream.cli.publication import Proposal, propose
     from segstream.settings import load_settings
 
+    limit = duration(timeout, "--timeout") / 1000
     proposal = Proposal(
         at=moment(at, "--at") if at is not None else None,
         author=author,
         note=note,
         yes=yes,
         samples=sample if look else None,
-        wait=duration(timeout, "--timeout") / 1000 if wait else 0.0,
+        wait=limit if wait else None,
         json=json,
         allow_empty=allow_empty,
     )

@@ -12,7 +12,9 @@ from segstream.cli.running import run
 
 
 def explain(
-    user: Annotated[str, typer.Argument(metavar="USER", help="The user, as in the events.")],
+    user: Annotated[
+        str, typer.Argument(metavar="USER", help="The user, as in the events; behind -- if it begins with -.")
+    ],
     segment: Annotated[
         str | None,
         typer.Argument(
@@ -25,7 +27,7 @@ def explain(
         str | None,
         typer.Option(
             metavar="TIME",
-            help="As of then, if no event comes; not before the last decision. Now if left out.",
+            help="As of then (UTC where no zone is given), if no event comes; not before the last decision. Now if left out.",
         ),
     ] = None,
     json: Json = False,

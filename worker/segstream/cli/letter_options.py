@@ -26,9 +26,11 @@ User = Annotated[
 ]
 Since = Annotated[
     str | None,
-    typer.Option(metavar="WHEN", help="Told since then: 15m, 7d, or a time such as 2026-01-31T12:00Z."),
+    typer.Option(metavar="WHEN", help="Published since then: 15m, 7d, or a time such as 2026-01-31T12:00Z."),
 ]
-Until = Annotated[str | None, typer.Option(metavar="WHEN", help="Told before then, written the same way.")]
+Until = Annotated[
+    str | None, typer.Option(metavar="WHEN", help="Published before then, written the same way.")
+]
 
 
 def _when(text: str | None, option: str) -> int | None:
@@ -40,8 +42,8 @@ def _when(text: str | None, option: str) -> int | None:
     try:
         ago = parse_duration(text)
     except ValueError:
-        return moment(text, option)
-    return time.time_ns() // 1_000_000 - ago
+        return max(0, moment(text, option))  # Kafka knows no time before 1970
+    return max(0, time.time_ns() // 1_000_000 - ago)
 
 
 def wanted_by(

@@ -72,9 +72,21 @@ app = typer.Typer(
 )
 
 
+def _print_version(asked: bool) -> None:  # noqa: FBT001 (typer calls it so)
+    if asked:
+        version()
+        raise typer.Exit
+
+
 @app.callback(epilog="Example: segstream demo")
 def _options(
     *,
+    show_version: Annotated[
+        bool,
+        typer.Option(
+            "--version", is_eager=True, callback=_print_version, help="Print the program's version."
+        ),
+    ] = False,
     debug: Annotated[
         bool, typer.Option("--debug", help="Show where in the program an error was raised.")
     ] = False,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 import typer
 
 from segstream.adapters.redis.definitions import RedisDefinitions
+from segstream.cli.arguments import check_text
 from segstream.cli.progress import reading
 from segstream.cli.running import confirmed, run
 from segstream.cli.servers import redis_client
@@ -49,8 +50,8 @@ class Proposal(NamedTuple):
         Whether not to ask.
     samples : int or None
         How many users to show of each segment and direction; None: not to look at users at all.
-    wait : float
-        Seconds to wait at most until all users are brought up to date; 0: not to wait.
+    wait : float or None
+        Seconds to wait at most until all users are brought up to date; None: not to wait.
     json : bool
         Whether to tell everything as JSON.
     allow_empty : bool
@@ -62,7 +63,7 @@ class Proposal(NamedTuple):
     note: str = ""
     yes: bool = False
     samples: int | None = 3
-    wait: float = 0.0
+    wait: float | None = None
     json: bool = False
     allow_empty: bool = False
 
@@ -82,7 +83,7 @@ def propose(settings: Settings, text: str, name: str, proposal: Proposal) -> Non
     Raises
     ------
     UsageError
-        There is nobody to ask, or no segment is left.
+        There is nobody to ask, no segment is left, or the author or note is no text.
     DefinitionError
         The definitions have a mistake.
     SegstreamError
@@ -90,6 +91,8 @@ def propose(settings: Settings, text: str, name: str, proposal: Proposal) -> Non
     ServerError
         Redis cannot be reached or refuses.
     """
+    for option, told in (("--author", proposal.author or ""), ("--note", proposal.note)):
+        check_text(told, option)
     read_definitions(text, name)  # a mistake is told before any question or server
     if not proposal.yes and (proposal.json or not sys.stdin.isatty()):
         raise UsageError(
@@ -104,10 +107,11 @@ def propose(settings: Settings, text: str, name: str, proposal: Proposal) -> Non
             show(plan)
             typer.echo()
         if not proposal.yes and not confirmed(f"publish as version {plan.number}?"):
-            raise typer.Abort
+            typer.echo("nothing was published", err=True)
+            raise typer.Exit(1)
         version = run(_publish(settings, plan, proposal))
     _tell(plan, version, proposal)
-    if proposal.wait:
+    if proposal.wait is not None:
         from segstream.cli.sweeping import finished
 
         run(finished(settings, version, proposal.wait))

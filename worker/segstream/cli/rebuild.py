@@ -35,7 +35,7 @@ def rebuild(
 
     limit = duration(timeout, "--timeout") / 1000
     try:
-        result = run(_run(load_settings(), limit if wait else 0.0))
+        result = run(_run(load_settings(), limit if wait else None))
     except KeyboardInterrupt:
         typer.echo("stopped waiting; the workers go on rebuilding", err=True)
         raise typer.Exit(130) from None
@@ -49,7 +49,7 @@ def rebuild(
         typer.echo(f"requested for {result['partitions']} partitions")
 
 
-async def _run(settings: Settings, limit: float) -> dict[str, int | float | bool]:
+async def _run(settings: Settings, limit: float | None) -> dict[str, int | float | bool]:
     import time
 
     from segstream.adapters.connections import redis_settings
@@ -68,7 +68,7 @@ async def _run(settings: Settings, limit: float) -> dict[str, int | float | bool
         started = time.monotonic()
         request = await rebuilds.request()
         found = await rebuilds.progress(partitions)
-        if limit:
+        if limit is not None:
             found = await finished(rebuilds, partitions, request, limit)
     finally:
         await rebuilds.close()

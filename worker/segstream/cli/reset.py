@@ -46,7 +46,10 @@ def reset(
     from segstream.adapters.reset_plans import Wish
     from segstream.settings import load_settings
 
-    wish = Wish(Place(to), topic, partition, keep_state)
+    place = Place(to)
+    if (place.time or 0) < 0:
+        place = Place("1970-01-01")  # Kafka's times begin there
+    wish = Wish(place, topic, partition, keep_state)
     if (wish.to.time or 0) > time.time_ns() // 1_000_000:
         raise UsageError(
             f"--to: {to!r} is still to come; `--to latest` goes on with what arrives from now on"

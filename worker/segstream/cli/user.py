@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
 
 def user(
-    name: Annotated[str, typer.Argument(metavar="ID", help="The user, as in the events.")],
+    name: Annotated[
+        str, typer.Argument(metavar="ID", help="The user, as in the events; behind -- if it begins with -.")
+    ],
     *,
     json: Json = False,
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json as json_module
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Final
 
 import typer
 
@@ -29,7 +29,9 @@ if TYPE_CHECKING:
     from segstream.ports import DefinitionsVersion
     from segstream.settings import Settings
 
-Which = Annotated[str, typer.Argument(help="A file, a version's number, or: active.")]
+_WHICH: Final = "A file, a version's number, or: active."
+First = Annotated[str, typer.Argument(metavar="A", help=_WHICH)]
+Second = Annotated[str, typer.Argument(metavar="B", help=_WHICH)]
 
 
 def history(*, json: Json = False) -> None:
@@ -46,7 +48,7 @@ def history(*, json: Json = False) -> None:
         typer.echo("no version has been published yet")
 
 
-def diff(a: Which, b: Which, *, json: Json = False) -> None:
+def diff(a: First, b: Second, *, json: Json = False) -> None:
     """Show what sets two definitions apart by what they mean: spelling, order and comments are no difference."""
     from segstream.cli.publication import show_differences
     from segstream.core.definitions import read_definitions
@@ -75,9 +77,7 @@ def diff(a: Which, b: Which, *, json: Json = False) -> None:
 def rollback(
     version: Annotated[
         int | None,
-        typer.Argument(
-            metavar="[VERSION]", help="Which to go back to; by default the one before the latest."
-        ),
+        typer.Argument(metavar="VERSION", help="Which to go back to; by default the one before the latest."),
     ] = None,
     *,
     at: At = None,
@@ -98,12 +98,13 @@ def rollback(
     from segstream.planning import stand
     from segstream.settings import load_settings
 
+    limit = duration(timeout, "--timeout") / 1000
     proposal = Proposal(
         at=moment(at, "--at") if at is not None else None,
         author=author,
         yes=yes,
         samples=sample if look else None,
-        wait=duration(timeout, "--timeout") / 1000 if wait else 0.0,
+        wait=limit if wait else None,
         json=json,
         allow_empty=True,
     )
@@ -138,6 +139,10 @@ def _texts(settings: Settings, which: list[str]) -> list[tuple[str, str]]:
     for each in which:
         if each == "active" or each.isdecimal():
             standing = standing or run(stand(settings))
+            if each == "active" and not standing.active:
+                raise SegstreamError(
+                    "no version is active: none has been published yet; `segstream apply` does it"
+                )
             chosen = _version(standing.versions, standing.active if each == "active" else int(each))
             found.append((f"version {chosen.version}", chosen.text))
         elif Path(each).is_file():

@@ -149,6 +149,8 @@ class Verification:
             A log does not lead to the state; names the gap.
         ServerError
             Redis or Kafka cannot be reached or refuses.
+        UsageError
+            There is no such partition, or the file is another.
         """
         settings, wish = self._settings, self._wish
         client = connect(redis_settings(settings))
@@ -170,6 +172,11 @@ class Verification:
                 found[number] = await self._partition(number, partitions, states, versions)
                 self._events += found[number].events
                 self._users += found[number].users
+            if wish.events is not None and self._users and not self._events:
+                raise UsageError(
+                    f"--events: {wish.events} holds no event of these users; give the file that was replayed, one JSON "
+                    "object per line"
+                )
         finally:
             await versions.close()
             await states.close()

@@ -192,6 +192,7 @@ CONDITIONS = [
     ("revenue > 500 EUR", 15, "'EUR' was not expected here; amounts are plain numbers: 500"),
     ("revenue > 10%", 13, "'%' was not expected here; write a fraction: 0.1 for 10 percent"),
     ("revenue > 1 000", 13, "'000' was not expected here; write numbers without separators: 1000"),
+    ("revenue > 1.000.000", 16, "'.' was not expected here; write numbers without separators: 1000000"),
     ("orders => 3", 8, "'=' was not expected here; write >="),
     ("orders > 3)", 11, "')' was not expected here; no ( is open; remove it or open one before"),
     ("orders > 3;", 11, "';' was not expected here; a condition is one line without ; at its end"),
@@ -278,6 +279,55 @@ FILES = [
         "version: 1\nfeatures: {a: {op: count",
         [
             "f.yaml:2:25: not valid YAML: expected ',' or '}', but got '<stream end>'; a condition with [ ] { } , or : needs quotes"
+        ],
+    ),
+    (
+        "version: 1\nfeatures:\n  a   {op: count, event: A}",
+        ["f.yaml:3:4: not valid YAML: write a : after a"],
+    ),
+    (
+        "version: 1\nfeatures:\n  a   {op: count}",
+        ["f.yaml:3:3: 'a   {op' is not a name; write a : before the {"],
+    ),
+    (
+        "version: 1\nfeatures:\n  a: {op: count}\n\u00a0 b: {op: count}\n  c: {op: count}",
+        [
+            "f.yaml:4:1: not valid YAML: this line begins with U+00A0, not with a blank, as in a copied text; type the blanks anew"
+        ],
+    ),
+    (
+        "version: 1\nfeatures:\n  \u00a0a: {op: count}\n  b: {op:count}\n  c: {op: count, <<: {window: 3d}}",
+        [
+            "f.yaml:3:3: '\\xa0a' is not a name; it has a blank that does not break, as word processors make them; type it anew",
+            "f.yaml:4:3: the feature 'b' needs 'op'",
+            "f.yaml:4:7: 'op:count' is no key; write a blank after the :",
+            "f.yaml:5:18: '<<' is no key; keys are not merged; write them out, or repeat the whole by an alias: name: *other",
+        ],
+    ),
+    (
+        "version: 1\nfeatures:\n"
+        + "".join(
+            f"  {name}: {{op: count, window: {window}}}\n"
+            for name, window in zip(
+                "abcdefgh", ("0", "-3d", "1e999", ".inf", "[3d]", "9999999999999d", "1e9d", "3"), strict=True
+            )
+        ),
+        [
+            "f.yaml:3:26: window: 0 is not a duration; write for instance 90s, 15m, 12h, 30d or 8w",
+            "f.yaml:4:26: window: '-3d' is not a duration; it cannot be negative",
+            "f.yaml:5:26: window: inf is not a duration; write for instance 90s, 15m, 12h, 30d or 8w",
+            "f.yaml:6:26: window: '.inf' is not a duration; write for instance 90s, 15m, 12h, 30d or 8w",
+            "f.yaml:7:26: window: ['3d'] is not a duration; write for instance 90s, 15m, 12h, 30d or 8w",
+            "f.yaml:8:26: window: '9999999999999d' is not a duration; it is too long",
+            "f.yaml:9:26: window: '1e9d' is not a duration; write for instance 90s, 15m, 12h, 30d or 8w",
+            "f.yaml:10:26: window: 3 has no unit; write for instance 3d",
+        ],
+    ),
+    (
+        f'version: 1\nfeatures:\n  a: {{op: count}}\nsegments:\n  s: {{when: a > 1, label: "\\ud800"}}\n  t: {{when: {"a" * 2001}}}',
+        [
+            "f.yaml:5:27: label has half of a character (U+D800 to U+DFFF); write the whole one",
+            "f.yaml:6:13: when is too long; at most 2000 characters are allowed",
         ],
     ),
     (
@@ -529,7 +579,10 @@ def test_nesting_without_end_is_refused(text: str) -> None:
 def test_a_file_over_the_limit_is_refused_unread() -> None:
     """One MiB is the most."""
     (mistake,) = find_mistakes("# " + "x" * (1 << 20))
-    assert mistake.message == "the file has 1048578 bytes; at most 1048576 are allowed"
+    assert (
+        mistake.message
+        == "the file has more than 1,048,576 bytes, the most there may be; is it the right one?"
+    )
 
 
 @settings(max_examples=60, deadline=None)

@@ -153,7 +153,7 @@ MISTAKES = [
         ),
     ),
     ("{type: identify, user: ''}", 31, "user must not be empty"),
-    ("{type: identify, user: " + "a" * 501 + "}", 31, "user is too long; at most 500 are allowed"),
+    ("{type: identify, user: " + "a" * 501 + "}", 31, "user is too long; at most 500 characters are allowed"),
     # --- what a source is
     ("{}", 3, "the source 'crm' says nothing; give it a type and a user, or keyed: false"),
     ("{topic: rows}", 3, "the source 'crm' says nothing; give it a type and a user, or keyed: false"),

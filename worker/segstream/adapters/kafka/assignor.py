@@ -6,10 +6,10 @@ then fence each other for ever. This one hands out *numbers*: all topics' partit
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any, NamedTuple
 
+import orjson
 from aiokafka.coordinator.assignors.abstract import AbstractPartitionAssignor
 from aiokafka.coordinator.protocol import ConsumerProtocolMemberAssignment, ConsumerProtocolMemberMetadata
 
@@ -115,7 +115,7 @@ class NumberAssignor(AbstractPartitionAssignor):  # type: ignore[misc]  # aiokaf
     def metadata(self, topics: Iterable[str]) -> ConsumerProtocolMemberMetadata:
         """Return what this member tells the leader: its topics and what it owned."""
         told = {"generation": self._claim.generation, "numbers": sorted(self._claim.numbers)}
-        return ConsumerProtocolMemberMetadata(_PROTOCOL_VERSION, sorted(topics), _encode(told))
+        return ConsumerProtocolMemberMetadata(_PROTOCOL_VERSION, sorted(topics), orjson.dumps(told))
 
     def assign(
         self, cluster: Any, members: Mapping[str, ConsumerProtocolMemberMetadata]
@@ -137,9 +137,8 @@ class NumberAssignor(AbstractPartitionAssignor):  # type: ignore[misc]  # aiokaf
         topics = {topic for member in members.values() for topic in member.subscription}
         partitions = {topic: cluster.partitions_for_topic(topic) or set() for topic in topics}
         claims = {name: _read_claim(member.user_data) for name, member in members.items()}
-        generation = _encode(
-            {"generation": 1 + max((claim.generation for claim in claims.values()), default=0)}
-        )
+        latest = max((claim.generation for claim in claims.values()), default=0)
+        generation = orjson.dumps({"generation": 1 + latest})
         # A member of which no topic exists (yet) could do nothing with a number.
         able = {
             name: claims[name]
@@ -163,15 +162,11 @@ class NumberAssignor(AbstractPartitionAssignor):  # type: ignore[misc]  # aiokaf
         self._claim = Claim(_read_claim(assignment.user_data).generation, numbers)
 
 
-def _encode(told: Mapping[str, object]) -> bytes:
-    return json.dumps(told, separators=(",", ":")).encode()
-
-
 def _read_claim(user_data: bytes | None) -> Claim:
     """Read a claim; what is not one claims nothing, as another program may have joined the group by mistake."""
     try:
-        told = json.loads(user_data or b"")
-    except (ValueError, RecursionError):
+        told = orjson.loads(user_data or b"")
+    except orjson.JSONDecodeError:
         return NO_CLAIM
     match told:
         case {"generation": int(generation), "numbers": [*numbers]} if all(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import logging
+from collections.abc import AsyncIterator, Iterable
+from typing import Any
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
@@ -21,7 +23,7 @@ async def told_users(
     """Yield users with an answer in one partition of the compacted topic, up to its present end.
 
     A user is named once for each record that compaction has left, and also if a tombstone follows: to find out would
-    take memory for all of them.
+    take memory for all of them. A key that is no text is no user of ours: it is passed over, and said at the end.
 
     Parameters
     ----------
@@ -37,7 +39,7 @@ async def told_users(
     ServerError
         Kafka does not answer, or refuses; or a transaction stays open too long, behind which answers are hidden.
     """
-    there = TopicPartition(topic, partition)
+    there, strange = TopicPartition(topic, partition), list[int]()
     with kafka_errors(f"read {topic}-{partition}"):
         consumer = AIOKafkaConsumer(**settings.consumer_kwargs(f"users-{partition}"), group_id=None)
         try:
@@ -48,9 +50,26 @@ async def told_users(
             consumer.seek(there, beginning)
             while await consumer.position(there) < end:
                 polled = await next_records(consumer, there, timeout_ms=_POLL_MS, max_records=group)
-                records = polled.get(there, ())
-                users = {record.key.decode() for record in records if record.key and record.value is not None}
-                if users:
+                if users := _users_of(polled.get(there, ()), strange):
                     yield sorted(users)
         finally:
             await leave(consumer)
+    if strange:
+        # Not by the workers' log: a command has not set it up, and says what it has to say on stderr in plain words.
+        logging.getLogger("segstream").warning(
+            "warning: %s-%d: passed over records whose key is no text, the first at offset %d: they are no answers of "
+            "segstream's, and stay; does another program write to this topic?",
+            *(topic, partition, strange[0]),
+        )
+
+
+def _users_of(records: Iterable[Any], strange: list[int]) -> set[str]:
+    """Return the users with an answer in ``records``; of keys that name nobody, the first one's offset is noted."""
+    users = set()
+    for record in records:
+        if record.key and record.value is not None:
+            try:
+                users.add(record.key.decode())
+            except UnicodeDecodeError:
+                strange[:] = strange or [record.offset]
+    return users

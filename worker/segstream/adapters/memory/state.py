@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from copy import deepcopy
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from heapq import heapify, heappop, heappush, nsmallest
 from secrets import token_hex
 
@@ -18,7 +17,7 @@ MOST_OWNERS = 100
 
 @dataclass(slots=True)
 class Partition:
-    """What Redis holds of a partition."""
+    """What Redis holds of a partition; its meta is replaced, never changed in place."""
 
     meta: Meta = field(default_factory=Meta)
     states: dict[str, bytes] = field(default_factory=dict)
@@ -69,7 +68,8 @@ class Partition:
 
     def next_due(self) -> int:
         """Return the earliest due time, ms."""
-        return next((due for due, _ in self.first_due(NEVER, 1)), NEVER)
+        first = self.first_due(NEVER, 1)
+        return first[0][0] if first else NEVER
 
 
 def partition_of(server: MemoryRedis, prefix: str, partition: int) -> Partition:
@@ -110,7 +110,7 @@ class MemoryStateStore:
     async def take_over(self, told: Told, least: int = 0) -> TakeOver:
         """Fence earlier owners, and return what is there (see ``StateStore``)."""
         held = self._held
-        meta = held.meta
+        meta = held.meta = held.meta.copy()
         forgotten = meta.incarnation < told.incarnation or (
             meta.incarnation == told.incarnation
             and (meta.epoch < told.epoch or meta.sequence < told.partition_sequence or held.has_lost(told))
@@ -123,7 +123,7 @@ class MemoryStateStore:
         since_told = [each for each in held.owners if each[0] >= told.epoch]
         held.owners = [*since_told, (meta.epoch, meta.owner, meta.sequence)][-MOST_OWNERS:]
         outbox = [OutboxEntry(*entry) for entry in sorted(held.outbox.items())]
-        return TakeOver(deepcopy(meta), outbox, held.next_due(), forgotten)
+        return TakeOver(meta.copy(), outbox, held.next_due(), forgotten)
 
     async def load(self, users: Sequence[str]) -> list[bytes | None]:
         """Return the states of ``users`` (see ``StateStore``)."""
@@ -134,16 +134,12 @@ class MemoryStateStore:
 
     async def commit(self, commit: Commit) -> int:
         """Apply ``commit`` wholly, and return the earliest due time (see ``StateStore``)."""
-        meta = commit.meta
-        held = self._owned(meta.revision - 1)
-        held.meta = replace(
-            meta,
-            epoch=held.meta.epoch,
-            incarnation=held.meta.incarnation,
-            owner=held.meta.owner,
-            offsets={**held.meta.offsets, **meta.offsets},
-            forwarded={**held.meta.forwarded, **meta.forwarded},
-        )
+        held = self._owned(commit.meta.revision - 1)
+        former, meta = held.meta, commit.meta.copy()
+        meta.epoch, meta.incarnation, meta.owner = former.epoch, former.incarnation, former.owner
+        meta.offsets = former.offsets | meta.offsets
+        meta.forwarded = former.forwarded | meta.forwarded
+        held.meta = meta
         held.states.update(commit.states)
         held.schedule(commit.timers)
         held.users.update(commit.arrivals)
@@ -173,9 +169,8 @@ class MemoryStateStore:
     async def renew(self, meta: Meta) -> None:
         """Replace the whole meta, and empty the rest (see ``StateStore``)."""
         held = self._owned(meta.revision - 1)
-        held.meta = replace(
-            meta, epoch=held.meta.epoch, owner=held.meta.owner, offsets=dict(meta.offsets), forwarded={}
-        )
+        former, held.meta = held.meta, meta.copy()
+        held.meta.epoch, held.meta.owner, held.meta.forwarded = former.epoch, former.owner, {}
         for part in (held.timers, held.outbox, held.users):
             part.clear()
 

@@ -13,7 +13,7 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 from prometheus_client.registry import Collector
 
-from segstream.adapters.health import STATES, program_version, state_of
+from segstream.adapters.health import STATES, program_version, state_of, trouble_of
 from segstream.adapters.metrics.catalogue import METRICS
 from segstream.core.time import NEVER
 from segstream_schemas import RejectionReason
@@ -210,8 +210,9 @@ def _held(sheet: _Sheet, holdings: Holdings, fetcher: Fetcher) -> None:
     sheet.put("fetch_pauses_total", fetcher.pauses)
     paused = fetcher.paused
     for number, runner in sorted(holdings.runners.items()):
+        now = state_of(trouble_of(runner, fetcher))
         for state in STATES:
-            sheet.put("partition_state", state_of(runner) == state, number, state)
+            sheet.put("partition_state", state == now, number, state)
         sheet.put("inbox_records", len(runner.inbox), number)
         sheet.put("inbox_bytes", runner.inbox.bytes, number)
         sheet.put("fetch_paused", number in paused, number)

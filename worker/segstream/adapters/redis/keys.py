@@ -45,8 +45,11 @@ def checked(prefix: str) -> str:
     >>> checked("a{b}")
     Traceback (most recent call last):
         ...
-    segstream.errors.SettingsError: a prefix of keys in Redis may not have braces: 'a{b}'
+    segstream.errors.SettingsError: a prefix of keys in Redis may not have braces: 'a{b}'; correct ...
     """
     if "{" in prefix or "}" in prefix:
-        raise SettingsError(f"a prefix of keys in Redis may not have braces: {prefix!r}")
+        raise SettingsError(
+            f"a prefix of keys in Redis may not have braces: {prefix!r}; correct SEGSTREAM_REDIS_PREFIX or "
+            "SEGSTREAM_SEGMENTS_PREFIX"
+        )
     return prefix

@@ -51,6 +51,8 @@ _TAG: Final = "tag:yaml.org,2002:"
 _EMPTY: Final = "the file is empty; begin with version: 1"
 _TOO_DEEP: Final = f"this is nested too deeply; at most {MAX_DEPTH} levels"
 _BREAK: Final = re.compile("\n")
+_ODD_INDENT: Final = re.compile("^[ \t]*([\u00a0\u2007\u202f\u3000\u200b])", re.MULTILINE)
+_NO_COLON: Final = re.compile(r" *(\w+) +\{")
 
 
 @dataclass(slots=True)
@@ -160,7 +162,7 @@ def parse(text: str, file: str) -> Source:
     source = Source(text, file)
     encoded = text.encode("utf-8", "surrogatepass")
     if len(encoded) > MAX_BYTES:
-        message = f"the file has {len(encoded)} bytes; at most {MAX_BYTES} are allowed"
+        message = f"the file has more than {MAX_BYTES:,} bytes, the most there may be; is it the right one?"
         source.mistakes.append(source.locate(message, len(encoded[:MAX_BYTES].decode(errors="ignore"))))
         return source
     try:
@@ -172,9 +174,7 @@ def parse(text: str, file: str) -> Source:
         problem = str(error.problem or error.context)
         if "end of stream" in problem and error.context_mark is not None:
             mark = error.context_mark  # where the quote opens
-        advice = next((told for words, told in _ADVICE.items() if words in problem), "")
-        message = f"not valid YAML: {problem}{'; ' if advice else ''}{advice}"
-        source.mistakes.append(source.locate(message, mark.index if mark else 0))
+        source.mistakes.append(_broken(source, problem, mark.index if mark else 0))
     except ReaderError as error:
         code = int(error.character)
         message = f"not valid YAML: the character U+{code:04X} is not allowed; remove it"
@@ -192,6 +192,19 @@ def parse(text: str, file: str) -> Source:
             if data is None and not source.mistakes:  # null, or nothing behind ---
                 source.mistakes.append(source.mistake(_EMPTY))
     return source
+
+
+def _broken(source: Source, problem: str, index: int) -> DefinitionError:
+    """Return what a YAML parser says, with what to do; where blanks are no blanks to it, at the first of those."""
+    odd = _ODD_INDENT.search(source.text, 0, index + 1)
+    if odd is not None:
+        message = f"not valid YAML: this line begins with U+{ord(odd[1]):04X}, not with a blank, as in a copied text; "
+        return source.locate(message + "type the blanks anew", odd.start(1))
+    begin = source.text.rfind("\n", 0, index) + 1
+    advice = next((told for words, told in _ADVICE.items() if words in problem), "")
+    if problem.startswith("mapping values") and (key := _NO_COLON.match(source.text, begin)):
+        return source.locate(f"not valid YAML: write a : after {key[1]}", key.end(1))
+    return source.locate(f"not valid YAML: {problem}{'; ' if advice else ''}{advice}", index)
 
 
 def _reader() -> YAML:

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from pydantic import BaseModel, ValidationError
 
+from segstream.core.definitions.names import slip
 from segstream.core.definitions.source import Path, Source
 from segstream.core.expressions.hints import about_unit
 from segstream.errors import DefinitionError
@@ -31,6 +32,8 @@ _PARTS: Final[dict[str, tuple[str, type[BaseModel] | None]]] = {
     "discovered": ("discovered segmentation", DiscoveredDefinition),
 }
 _DURATIONS: Final = ("window", "resolution", "half_life", "per", "min_dwell", "cooldown", "confirm_for")
+_AMOUNT: Final = re.compile(r"\d+(\.\d+)? *[a-z]+", re.ASCII | re.IGNORECASE)
+_ANY_DURATION: Final = "write for instance 90s, 15m, 12h, 30d or 8w"
 _LISTS: Final = {"first_of": "[active, lapsed]", "features": "[orders, since(last_order)]", "tags": "[money]"}
 _NAMES: Final = ("first_of", "renamed_from")
 _EITHER: Final = ("event", "name", "topic")
@@ -145,15 +148,15 @@ def _message(detail: Mapping[str, Any], path: Path, value: Any) -> str:  # noqa:
         case "string_pattern_mismatch" if detail["loc"][-1] == "[key]" or field in _NAMES:
             name = path[-1] if detail["loc"][-1] == "[key]" else value
             letters = "letters, digits and _" if path[0] == "traits" else "small letters, digits and _"
+            if " {" in str(name):
+                return f"{name!r} is not a name; write a : before the {{"
             if ":" in str(name):
                 return f"{name!r} is not a name; write a blank after the :"
+            if (found := slip(str(name), blanks=False)) is not None:
+                return f"{name!r} is not a name; {found.message}"
             return f"{name!r} is not a name; use {letters}, beginning with a letter, at most 64"
         case "string_pattern_mismatch" if field in _DURATIONS:
-            written = about_unit("", str(value))
-            unit = "; write for instance 90s, 15m, 12h, 30d or 8w" if written is None else f"; {written[0]}"
-            if str(value).isdigit():
-                unit = f"; give it a unit, for instance {value}d"
-            return f"{field}: {value!r} is not a duration{unit}"
+            return f"{field}: {value!r} is not a duration; {_about_duration(str(value))}"
         case "string_pattern_mismatch":
             return f"{field}: {value!r} is not a path; write keys joined by dots, for instance properties.revenue"
         case "literal_error" if field == "version":
@@ -168,7 +171,11 @@ def _message(detail: Mapping[str, Any], path: Path, value: Any) -> str:  # noqa:
         case "too_short" | "string_too_short":
             return f"{field} must not be empty"
         case "too_long" | "string_too_long":
-            return f"{_whole(path) if len(path) == 1 else field} is too long; at most {context['max_length']} are allowed"
+            what = "characters" if kind == "string_too_long" else "entries"
+            whole = _whole(path) if len(path) == 1 else field
+            return f"{whole} is too long; at most {context['max_length']} {what} are allowed"
+        case "string_unicode":
+            return f"{field} has half of a character (U+D800 to U+DFFF); write the whole one"
         case "greater_than_equal" | "less_than_equal" | "int_type":
             return f"{field} must be a whole number between 2 and 64, not {value!r}"
         case "bool_type":
@@ -185,9 +192,24 @@ def _message(detail: Mapping[str, Any], path: Path, value: Any) -> str:  # noqa:
 def _about_key(field: str) -> str:
     if "\u00a0" in field:
         return "it has blanks that do not break, as word processors make them; type them anew"
+    if field == "<<":
+        return "keys are not merged; write them out, or repeat the whole by an alias: name: *other"
+    if ":" in field:
+        return "write a blank after the :"
     if "=" in field and "==" not in field:
         return "write key: value"
     return "in { } a text with a comma needs quotes around it"
+
+
+def _about_duration(text: str) -> str:
+    if text.startswith("-"):
+        return "it cannot be negative"
+    if text.isdigit():
+        return f"give it a unit, for instance {text}d"
+    written = about_unit("", text) if _AMOUNT.fullmatch(text) else None
+    if written is None:
+        return _ANY_DURATION
+    return "it is too long" if written[0].startswith(f"write {text},") else written[0]
 
 
 def _about_path(field: str, value: Any) -> str:
@@ -205,7 +227,11 @@ def _wrong_text(field: str, value: Any, *, in_list: bool) -> str:
         return f"{field} is empty; write something or remove it"
     shown = str(value).lower() if isinstance(value, bool) else value
     if field in _DURATIONS:
-        return f"{field}: {shown} has no unit; write for instance {shown}d"
+        amount = type(value) is int and value > 0
+        advice = (
+            f"has no unit; write for instance {shown}d" if amount else f"is not a duration; {_ANY_DURATION}"
+        )
+        return f"{field}: {shown} {advice}"
     if field in _LISTS and not in_list:
         return f"{field} must be a list, for instance {_LISTS[field]}"
     if isinstance(value, dict | list) and field == "equals":

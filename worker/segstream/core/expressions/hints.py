@@ -80,6 +80,7 @@ _INSTEAD_OF_WORD: Final = {
 _UNITS: Final = re.compile(
     r"(\d+(?:\.\d+)?)\s*((s|m|h|d|w)|(sec|min|hour|day|week)\w*|(month|year)\w*|mo|y)$", re.IGNORECASE
 )
+_GROUPED: Final = re.compile(r"\b\d{1,3}\.\d{3}$")
 _LETTERS: Final = {"sec": "s", "min": "m", "hour": "h", "day": "d", "week": "w"}
 
 
@@ -187,7 +188,8 @@ def _about_number(before: str, found: str) -> str:
     if found == ",":
         return "write numbers without commas: 1000"
     if found == ".":
-        return "write 500, not 500."
+        grouped = _GROUPED.search(before) is not None
+        return "write numbers without separators: 1000000" if grouped else "write 500, not 500."
     thousands = found[1:] if found[0] == "_" else found
     return "write numbers without separators: 1000" if thousands.isdigit() and len(thousands) == 3 else ""  # noqa: PLR2004 (a thousand has three noughts)
 
