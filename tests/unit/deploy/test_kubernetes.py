@@ -172,14 +172,14 @@ def test_a_pod_has_longer_to_end_than_the_worker_takes_to_drain(overlay: str) ->
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_the_cache_and_the_inbox_fit_the_memory(overlay: str) -> None:
-    """With 170 MB for the interpreter and its libraries, and 60 MB for each partition: one worker may be left with all."""
+    """With 170 MB for the interpreter and its libraries, and 10 MB for each partition: one worker may be left with all."""
     (container,) = one(overlay, "StatefulSet", "segstream")["spec"]["template"]["spec"]["containers"]
     settings = Settings.model_fields
     most = sum(
         int(_settings(overlay).get(f"SEGSTREAM_{name.upper()}", settings[name].default))
         for name in ("cache_mb", "inbox_mb")
     )
-    assert (most + 170 + 60 * _partitions(overlay)) << 20 <= _bytes(
+    assert (most + 170 + 10 * _partitions(overlay)) << 20 <= _bytes(
         container["resources"]["limits"]["memory"]
     )
 
