@@ -45,7 +45,7 @@ bench: setup  ## CPU per event of one worker, on Apache Kafka and Redis
 	$(BIN)/pytest -m bench -s tests/bench
 
 # One after the other, since each takes both cores; the first that finds something ends it.
-faults: outages fuzz schedules soak  ## all of the next four (seven hours)
+faults: outages fuzz schedules soak  ## all of the next four (six hours)
 
 # Three scenarios at a time: they mostly wait. Their results go into a table, which also says what failed.
 LEDGER := build/faults.jsonl
@@ -65,7 +65,7 @@ fuzz: setup  ## break definitions and conditions, guided by coverage (20 minutes
 	cd build/fuzz && $(abspath $(BIN))/python $(CURDIR)/tests/fuzz/fuzz_texts.py conditions $(FUZZ_SECONDS)
 
 # Two files, half of the seeds each.
-schedules: setup  ## two million simulated schedules of crashes, zombies and lost tails (four hours)
+schedules: setup  ## two million simulated schedules of crashes, zombies and lost tails (two to three hours)
 	SEGSTREAM_SIMULATION_SCHEDULES=$${SEGSTREAM_SIMULATION_SCHEDULES:-2000000} $(BIN)/pytest --timeout 0 \
 	  --numprocesses 2 --dist loadfile tests/simulation/test_schedules_1.py tests/simulation/test_schedules_2.py
 

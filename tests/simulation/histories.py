@@ -25,6 +25,9 @@ HISTORIES: Final = 64
 MOST_RECORDS: Final = 8
 """Of one partition."""
 
+MOST_DECIDERS: Final = 64
+"""Of one history that are kept."""
+
 TOPIC: Final = "events"
 
 FIRST: Final = """
@@ -100,6 +103,8 @@ class CompiledLibrary(Library):
         key = (*basis[:-1], *basis.models.items())
         found = self._deciders.get(key)
         if found is None:
+            if len(self._deciders) == MOST_DECIDERS:  # millions of schedules adopt at ever new moments
+                self._deciders.clear()
             found = self._deciders[key] = super().decider(basis)
         return found
 
