@@ -22,8 +22,9 @@ sys.exit(code)
 """
 
 
-def imported(*arguments: str, within: tuple[str, ...] = (), **variables: str) -> tuple[str, set[str]]:
-    """Return what a command prints, and the packages that it has imported."""
+def imported(*arguments: str, shell: str = "", **variables: str) -> tuple[str, set[str]]:
+    """Return what a command prints, run by a line of bash's if one is given, and the packages that it has imported."""
+    within = ["bash", "-c", shell] if shell else []
     done = subprocess.run(
         [*within, sys.executable, "-c", PROGRAM, *arguments],
         env=os.environ | variables,
@@ -59,6 +60,6 @@ def test_completion_imports_nothing_heavy_and_completes() -> None:
 def test_completion_can_be_shown_for_a_shell() -> None:
     """`segstream --install-completion` writes the same into the shell's own file."""
     # The shell is found among the processes above, of which a test run need not have one.
-    bash = ("bash", "-c", '"$0" "$@"; exit $?')
-    printed, _ = imported("--show-completion", within=bash, _TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION="")
+    line, detected = '"$0" "$@"; exit $?', {"_TYPER_COMPLETE_TEST_DISABLE_SHELL_DETECTION": ""}
+    printed, _ = imported("--show-completion", shell=line, **detected)
     assert "segstream" in printed

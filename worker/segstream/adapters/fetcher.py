@@ -69,7 +69,7 @@ class Fetcher:
         return {
             there.partition: str(stopped.error)
             for there, (runner, stopped) in self._stopped.items()
-            if self._holdings.fetched_for(there) is runner
+            if self._holdings.fetched_for(there) is runner  # it may have ended since the last fetch
         }
 
     async def fetch(self) -> bool:
@@ -133,6 +133,11 @@ class Fetcher:
     def _resume(self) -> None:
         consumer, now = self._holdings.consumer, asyncio.get_running_loop().time()
         self._put_off = {there: until for there, until in self._put_off.items() if until > now}
+        for there, (runner, _) in list(self._stopped.items()):
+            if (
+                self._holdings.fetched_for(there) is not runner
+            ):  # else a runner that has ended would keep its inbox
+                del self._stopped[there]
         for there in consumer.paused():
             runner = self._holdings.fetched_for(there)
             if runner is None or there in self._put_off or runner.inbox.full(there.topic):

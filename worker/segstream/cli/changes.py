@@ -118,7 +118,7 @@ def _nothing(begin: Start) -> str:
 
 
 async def _doubt(settings: Settings, segment: str) -> bool:
-    """Warn if there never was such a segment, and return whether it was so."""
+    """Warn if there never was such a segment, or nobody can tell; return whether it did."""
     from segstream.planning import doubt
 
     try:

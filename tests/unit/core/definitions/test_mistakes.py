@@ -296,6 +296,16 @@ FILES = [
         ],
     ),
     (
+        "version: 1\nsegments:\n  s:\n    description: |\n      \u3000a text\n    when: 'a > 1\nfeatures: {}",
+        ["f.yaml:6:11: not valid YAML: found unexpected end of stream; this quote is never closed"],
+    ),
+    (
+        "version: 1\nfeatures:\n  a: {op: count}\n\u00a0 b: {op: count}\n  c: {op: count}\n  d: {op: count",
+        [
+            "f.yaml:4:1: not valid YAML: this line begins with U+00A0, not with a blank, as in a copied text; type the blanks anew"
+        ],
+    ),
+    (
         "version: 1\nfeatures:\n  \u00a0a: {op: count}\n  b: {op:count}\n  c: {op: count, <<: {window: 3d}}",
         [
             "f.yaml:3:3: '\\xa0a' is not a name; it has a blank that does not break, as word processors make them; type it anew",

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from segstream.core.expressions import Condition, ExpressionError, compile_condition
 from segstream.core.features import FeatureSpec, build
+from segstream.core.features.base import MOST_STEPS
 from segstream.core.time import DAY, HOUR, MINUTE, NEVER
 from segstream.core.types import ValueKind
 
@@ -295,6 +296,23 @@ def test_many_steps_of_several_windows_are_looked_at_a_piece_at_a_time() -> None
     now, until = condition.hold(states, NOON)
     assert now is True
     assert NOON < until < NEVER
+
+
+def test_many_steps_of_a_window_with_negative_amounts_are_looked_at_a_piece_at_a_time() -> None:
+    """One refund in a full window of ten thousand buckets does not make each event look at all of them."""
+    balance = build(FeatureSpec("sum", window=10_000 * MINUTE, resolution=MINUTE, has_of=True))
+    condition = compile_condition("balance >= 1", {"balance": (0, balance)})
+    amounts = {minute: -5 if minute == 0 else 10 for minute in range(10_000)}
+    leaves = [(minute + 10_001) * MINUTE for minute in amounts]
+    buckets = {minute: amount * 1_000_000 for minute, amount in amounts.items()}
+    states: list[Any] = [(sum(buckets.values()), leaves[0], buckets)]
+    at, asked = 9_999 * MINUTE, list[int]()
+    while condition.truth(states, at):
+        now, at = condition.hold(states, at)
+        assert now is True
+        asked.append(at)
+    assert asked == [*leaves[MOST_STEPS - 1 :: MOST_STEPS], leaves[-1]]
+    assert condition.hold(states, at) == (False, NEVER)
 
 
 def test_a_stand_in_ages_as_what_it_stands_in_for() -> None:

@@ -51,7 +51,8 @@ _TAG: Final = "tag:yaml.org,2002:"
 _EMPTY: Final = "the file is empty; begin with version: 1"
 _TOO_DEEP: Final = f"this is nested too deeply; at most {MAX_DEPTH} levels"
 _BREAK: Final = re.compile("\n")
-_ODD_INDENT: Final = re.compile("^[ \t]*([\u00a0\u2007\u202f\u3000\u200b])", re.MULTILINE)
+_ODD: Final = "\u00a0\u2007\u202f\u3000\u200b"
+_ODD_INDENT: Final = re.compile(f"^([ \t]*)[{_ODD}][ \t{_ODD}]*", re.MULTILINE)
 _NO_COLON: Final = re.compile(r" *(\w+) +\{")
 
 
@@ -170,11 +171,7 @@ def parse(text: str, file: str) -> Source:
     except MaxDepthExceededError as error:
         source.mistakes.append(source.locate(_TOO_DEEP, error.problem_mark.index))
     except MarkedYAMLError as error:
-        mark: StringMark | None = error.problem_mark or error.context_mark
-        problem = str(error.problem or error.context)
-        if "end of stream" in problem and error.context_mark is not None:
-            mark = error.context_mark  # where the quote opens
-        source.mistakes.append(_broken(source, problem, mark.index if mark else 0))
+        source.mistakes.append(_broken(source, *_reason(error)))
     except ReaderError as error:
         code = int(error.character)
         message = f"not valid YAML: the character U+{code:04X} is not allowed; remove it"
@@ -194,17 +191,38 @@ def parse(text: str, file: str) -> Source:
     return source
 
 
+def _reason(error: MarkedYAMLError) -> tuple[str, int]:
+    """Return what a YAML parser says, and at which character."""
+    mark: StringMark | None = error.problem_mark or error.context_mark
+    problem = str(error.problem or error.context)
+    if "end of stream" in problem and error.context_mark is not None:
+        mark = error.context_mark  # where the quote opens
+    return problem, mark.index if mark else 0
+
+
 def _broken(source: Source, problem: str, index: int) -> DefinitionError:
     """Return what a YAML parser says, with what to do; where blanks are no blanks to it, at the first of those."""
     odd = _ODD_INDENT.search(source.text, 0, index + 1)
-    if odd is not None:
-        message = f"not valid YAML: this line begins with U+{ord(odd[1]):04X}, not with a blank, as in a copied text; "
-        return source.locate(message + "type the blanks anew", odd.start(1))
+    if odd is not None and _reads_on(_ODD_INDENT.sub(lambda found: " " * len(found[0]), source.text), index):
+        place = odd.end(1)
+        message = f"not valid YAML: this line begins with U+{ord(source.text[place]):04X}, not with a blank, as in a "
+        return source.locate(message + "copied text; type the blanks anew", place)
     begin = source.text.rfind("\n", 0, index) + 1
     advice = next((told for words, told in _ADVICE.items() if words in problem), "")
     if problem.startswith("mapping values") and (key := _NO_COLON.match(source.text, begin)):
         return source.locate(f"not valid YAML: write a : after {key[1]}", key.end(1))
     return source.locate(f"not valid YAML: {problem}{'; ' if advice else ''}{advice}", index)
+
+
+def _reads_on(text: str, index: int) -> bool:
+    """Tell whether a document is valid, or at least beyond a character: blanks of another kind may stand in its texts."""
+    try:
+        _reader().compose(text)
+    except MarkedYAMLError as error:
+        return _reason(error)[1] > index
+    except (YAMLError, ValueError):
+        return False
+    return True
 
 
 def _reader() -> YAML:

@@ -27,13 +27,9 @@ from segstream.core.expressions.tree import (
 from segstream.core.expressions.truths import TESTS, Test, facing, membership, mirrored, truth
 from segstream.core.expressions.turns import Hold, of_age, of_crossing, of_pieces, of_rate
 from segstream.core.expressions.values import States
-from segstream.core.features.base import COMPARISONS
+from segstream.core.features.base import COMPARISONS, MOST_STEPS
 from segstream.core.time import NEVER
 from segstream.core.types import Motion
-
-MOST_STEPS: Final = 512
-"""Buckets of one window that are looked through at once. A wake-up in between costs less than a long look at
-every event; by default a window has fewer buckets than this up to a factor of eight."""
 
 # The commonest answers, made once.
 FOREVER: Final[dict[bool | None, tuple[bool | None, int]]] = {

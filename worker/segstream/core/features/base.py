@@ -20,6 +20,10 @@ COMPARISONS: Final[dict[str, Callable[[float, float], bool]]] = {
 }
 """Comparisons that a value may cross as it moves."""
 
+MOST_STEPS: Final = 512
+"""Buckets of one window that are looked through at once. A wake-up in between costs less than a long look at
+every event; by default a window has fewer buckets than this up to a factor of eight."""
+
 
 class Accumulator(ABC):
     """A feature's pure operations on one user's state; see the package for what they promise.
@@ -31,7 +35,7 @@ class Accumulator(ABC):
 
     motion: Motion = Motion.STATIC
     quick: bool = False
-    """Whether `crosses` is quick: it does not go from step to step."""
+    """Whether `crosses` is quick: it goes from step to step for no more than `MOST_STEPS`, then says to ask again."""
 
     kind: ValueKind = ValueKind.NUMBER
 
@@ -101,6 +105,7 @@ class Accumulator(ABC):
         int
             The first moment after ``at``, exact to the millisecond, at which the comparison has another truth
             than at ``at``; `NEVER` if there is none. Of an unknown value the truth is unknown, a third one.
+            Where it is `quick` and there are many steps, it may be an earlier moment, at which to ask again.
 
         Raises
         ------

@@ -6,7 +6,7 @@ from bisect import bisect_left
 from functools import lru_cache
 from typing import TYPE_CHECKING, Final, TypeAlias
 
-from segstream.core.features.base import comparison
+from segstream.core.features.base import MOST_STEPS, comparison
 from segstream.core.features.fixed import PER_UNIT, Wide, amount, kept, plus, whole
 from segstream.core.features.grid import Sliding
 from segstream.core.time import NEVER
@@ -132,10 +132,14 @@ class Window(Sliding):
         is enough for today's answer is the one that takes it along. That looks at three buckets for ``visits >= 3``.
         """
         total, _, buckets = state
+        holds, upper = comparison(op), op in {">", ">="}
+        now = holds(self.value(state, at), bound)
         if not self._falls(total, buckets):
-            return super().crosses(state, op, bound, at)
-        upper = op in {">", ">="}
-        if comparison(op)(self.value(state, at), bound) is not upper:
+            for seen, (moment, value) in enumerate(self.steps(state, at), 1):
+                if holds(value, bound) is not now or seen == MOST_STEPS:
+                    return moment
+            return NEVER
+        if now is not upper:
             return NEVER
         enough = _least(op, bound, PER_UNIT if self.summing else 1)
         if enough == 0:
