@@ -133,10 +133,9 @@ class Fetcher:
     def _resume(self) -> None:
         consumer, now = self._holdings.consumer, asyncio.get_running_loop().time()
         self._put_off = {there: until for there, until in self._put_off.items() if until > now}
-        for there, (runner, _) in list(self._stopped.items()):
-            if (
-                self._holdings.fetched_for(there) is not runner
-            ):  # else a runner that has ended would keep its inbox
+        # A runner that has ended is not to be kept, with all that waits in it.
+        for there, (reader, _) in list(self._stopped.items()):
+            if self._holdings.fetched_for(there) is not reader:
                 del self._stopped[there]
         for there in consumer.paused():
             runner = self._holdings.fetched_for(there)
