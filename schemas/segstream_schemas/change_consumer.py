@@ -32,9 +32,9 @@ _OURS: Final = {"group_id", "isolation_level", "enable_auto_commit", "auto_offse
 class ChangeConsumer:
     """Reads the topic ``segment-changes``: only what was committed, each change once, in order per user.
 
-    A repeat, such as after a rebalance, is known by (incarnation, sequence) and dropped. What a consumer has seen
-    is in memory: after a restart begins what was not committed again, so let what you do with a change bear being told twice, or keep
-    the last (incarnation, sequence) of each user where you keep its results.
+    A repeat, such as after a rebalance, is known by (incarnation, sequence) and dropped. What a consumer has seen is kept in
+    memory only: after a restart it gets again what it had not committed. So do nothing that a repeat would spoil, or keep each
+    user's last (incarnation, sequence) beside what you made of it.
 
     Needs aiokafka: ``pip install 'segstream[consumer]'``. Its errors (a server that is not there, a wrong password)
     pass through.
