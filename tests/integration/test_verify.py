@@ -126,6 +126,7 @@ async def test_the_purchases_are_recounted_and_a_false_state_is_found(deployment
     assert f"    {right}  entered {name}, by " in out.partition("  published\n")[2]
 
 
+@pytest.mark.long
 async def test_running_workers_are_verified_within_little_memory(deployments: Deployments) -> None:
     """While events are applied, with a megabyte for them, each slice of users is compared as of its own moment."""
     (events,) = await deployments.inputs("events", partitions=2)

@@ -20,7 +20,7 @@ from tests.unit.flow.worlds import World, clock_record, compiled, play_at_once, 
 
 Play: TypeAlias = Callable[..., Awaitable[Flow]]
 
-EXAMPLES = 400
+EXAMPLES = 250
 
 
 async def compare(case: Case, seed: int) -> None:

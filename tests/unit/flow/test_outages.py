@@ -18,7 +18,7 @@ from tests.unit.flow.examples import Case, cases
 from tests.unit.flow.values import Happening
 from tests.unit.flow.worlds import Outages, World, play_singly
 
-EXAMPLES = 400
+EXAMPLES = 250
 
 
 async def compare(case: Case, seed: int) -> None:

@@ -21,7 +21,7 @@ from tests.unit.flow.comparing import examples, recount, seconds
 from tests.unit.flow.examples import Case, cases
 from tests.unit.flow.worlds import SKEW, World, clock_record, compiled, play_at_random
 
-EXAMPLES = 400
+EXAMPLES = 250
 
 
 async def check(case: Case, seed: int) -> None:
